@@ -1,0 +1,37 @@
+# Everything runs in a virtual environment of the project's own. `make help` lists the
+# targets.
+
+VENV ?= .venv
+# An interpreter for a new VENV; without it, setup.sh takes the newest that will do.
+PYTHON ?=
+
+py := $(VENV)/bin/python
+installed := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book test lint clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+setup: $(installed) ## make the virtual environment (PYTHON=python3.10, VENV=folder)
+
+book: $(installed) ## train as the chapter does, and compare with its numbers
+	$(py) -m d2l_mlp book
+
+test: $(installed) ## run all tests, and every notebook from top to bottom
+	$(py) -m pytest --nbmake
+
+lint: $(installed) ## style, formatting and types
+	$(py) -m ruff check
+	$(py) -m ruff format --check
+	$(py) -m mypy d2l_mlp
+
+clean: ## remove the environment, caches and build products; results stay
+	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# setup.sh writes the stamp last, so that a run cut short is mended by the next.
+$(installed): requirements.txt
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh scripts/setup.sh

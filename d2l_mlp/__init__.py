@@ -1,0 +1,26 @@
+"""The chapter's namespace: the multilayer perceptron from scratch, on Fashion-MNIST.
+
+>>> import d2l_mlp as gb
+>>> train_iter, test_iter = gb.load_data_fashion_mnist(256)
+
+Every ``gb.`` call of the chapter is served here. A name's module loads when the name is
+first used, so that importing the package costs no more than importing MXNet.
+
+Raises:
+    d2l_mlp._compat.MXNetUnavailable: on import, where MXNet cannot be loaded;
+        an ``ImportError`` that names the cause and what mends it.
+"""
+
+import lazy_loader
+
+from . import _compat
+
+__version__ = "0.1.0"
+
+# A command tells of a broken MXNet in its own words, and `doctor` runs without it.
+if _compat.run_as_command():
+    _compat.prepare()
+else:
+    _compat.load_mxnet()
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

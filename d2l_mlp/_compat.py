@@ -1,0 +1,121 @@
+"""What MXNet 1.9.1 needs of its surroundings, done before it loads; nothing else.
+
+MXNet's last release reads a name that numpy has dropped since, and its library wants
+two shared libraries of the system. Here the name is given back before MXNet loads, and
+a failure to load is told in one message.
+"""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+PYTHONS = ((3, 10), (3, 11), (3, 12))
+
+MACHINE = "Linux x86_64"
+SETUPTOOLS = "pip install 'setuptools<80'"
+
+#: The numpy that requirements.txt has for this Python.
+NUMPY = "1.23.5" if sys.version_info < (3, 12) else "1.26.4"
+
+#: Shared library of the system -> the Debian package that brings it.
+LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
+
+
+class MXNetUnavailable(ImportError):
+    """MXNet cannot be loaded.
+
+    Attributes:
+        cause: what is wrong.
+        mend: what to do about it, a command where there is one.
+    """
+
+    def __init__(self, cause: str, mend: str) -> None:
+        super().__init__(
+            f"MXNet cannot be loaded: {cause}. To mend it: {mend}. "
+            "For all that this machine has and lacks, run `python -m d2l_mlp doctor`"
+        )
+        self.cause = cause
+        self.mend = mend
+
+
+def prepare() -> None:
+    """Give numpy the one name that MXNet 1.9.1 reads and numpy 1.24 to 1.26 lacks.
+
+    Does nothing with an older numpy, which has it, with numpy 2, which ``load_mxnet``
+    refuses, or with none. May be called any number of times.
+    """
+    try:
+        import numpy
+    except ImportError:
+        return
+    # It stays after the import: MXNet reads it again whenever an array is made or
+    # masked under `mx.np`. Until numpy 1.23 it was this same alias.
+    if (1, 24) <= _version(numpy) < (2, 0):
+        numpy.bool = bool  # type: ignore[attr-defined]
+
+
+def load_mxnet() -> ModuleType:
+    """Import MXNet, with ``prepare`` before it, and return it.
+
+    Raises:
+        MXNetUnavailable: MXNet cannot be loaded. No part of it stays in
+            ``sys.modules``.
+    """
+    prepare()
+    try:
+        return importlib.import_module("mxnet")
+    except Exception as error:
+        for name in [name for name in sys.modules if name.split(".")[0] == "mxnet"]:
+            del sys.modules[name]
+        raise MXNetUnavailable(*explain(error)) from None
+
+
+def run_as_command() -> bool:
+    """Tell whether this process is ``python -m d2l_mlp`` or the script ``d2l-mlp``.
+
+    While Python looks for the module of ``-m``, and so imports its package,
+    ``sys.argv[0]`` is ``"-m"``.
+    """
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    return program == "-m" or Path(program).name == "d2l-mlp"
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """Return why ``import mxnet`` raised ``error``, and what mends it."""
+    machine = f"{platform.system()} {platform.machine()}"
+    version = platform.python_version()
+    numpy = sys.modules.get("numpy")
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    library = re.search(r"(\S+\.so[.\d]*): cannot open shared object", str(error))
+
+    if machine != MACHINE:
+        return f"found {machine}, expected {MACHINE}", "use such a machine, or Docker"
+    if sys.version_info[:2] not in PYTHONS:
+        return f"found Python {version}, expected 3.10 to 3.12", "make setup"
+    if missing == "distutils":
+        return "distutils is missing, as Python 3.12 has none", SETUPTOOLS
+    if missing:
+        return f"the package {missing} is not installed", "make setup"
+    if numpy and _version(numpy) >= (2, 0):
+        return (
+            f"found numpy {numpy.__version__}, expected {NUMPY}",
+            f"pip install numpy=={NUMPY}",
+        )
+    if library:
+        name = library[1]
+        package = LIBRARIES.get(name, f"the package that has {name}")
+        return (
+            f"the shared library {name} is missing",
+            f"sudo apt-get install {package}",
+        )
+    return f"{type(error).__name__}: {error}", "make clean setup"
+
+
+def _version(numpy: ModuleType) -> tuple[int, int]:
+    major, minor = numpy.__version__.split(".")[:2]
+    return int(major), int(minor)

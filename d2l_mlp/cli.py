@@ -1,0 +1,205 @@
+"""python -m d2l_mlp: parses, calls, prints.
+
+python -m d2l_mlp book               the chapter's run beside its printed numbers
+python -m d2l_mlp book --linear      softmax regression instead
+python -m d2l_mlp doctor             what this machine has and lacks
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from . import __version__, _compat
+
+if TYPE_CHECKING:
+    from .book import Edition
+    from .run import Run, Settings
+    from .training import EpochResult
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="The multilayer perceptron from scratch, running again.",
+)
+console = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a failure ends in one message and exit code 1."""
+    try:
+        app()
+    except (ValueError, ArithmeticError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print it and end.")
+    ] = False,
+) -> None:
+    if version:
+        console.print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def doctor() -> None:
+    """Check Python, MXNet, its libraries and the data; say what mends each fault."""
+    from .doctor import diagnose, report
+
+    checks = diagnose()
+    report(checks, console)
+    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+
+
+def _parse_hiddens(text: str) -> tuple[int, ...]:
+    try:
+        hiddens = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        hiddens = ()
+    if not hiddens or min(hiddens) < 1:
+        raise typer.BadParameter(
+            f"found {text!r}, expected whole numbers above 0, such as 256 or 256,128"
+        )
+    return hiddens
+
+
+def _parse_lr(text: str) -> float:
+    try:
+        lr = float(text)
+    except ValueError:
+        lr = math.nan
+    if not (lr > 0 and math.isfinite(lr)):
+        raise typer.BadParameter(f"found {text!r}, expected a finite number above 0")
+    return lr
+
+
+@app.command()
+def book(
+    num_epochs: Annotated[
+        int | None, typer.Option(min=1, help="10, or 5 with --linear, as in the book.")
+    ] = None,
+    num_hiddens: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=_parse_hiddens, metavar="UNITS", help="256; 256,128 for two layers."
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            parser=_parse_lr, help="0.5, or 0.1 with --linear, as in the book."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 256,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same bits.")
+    ] = 0,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Softmax regression.")
+    ] = False,
+    gluon: Annotated[
+        bool, typer.Option("--gluon", help="Gluon's net and trainer.")
+    ] = False,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
+        "output"
+    ),
+) -> None:
+    """Train as the chapter does, each epoch beside the numbers that it printed."""
+    _compat.load_mxnet()
+    from .book import CHAPTER, LINEAR, load_editions
+    from .run import Run, Settings, headline
+
+    if linear and num_hiddens:
+        raise typer.BadParameter(
+            "--linear has no hidden layer: leave --num-hiddens out"
+        )
+    edition = load_editions()[LINEAR if linear else CHAPTER]
+    settings = Settings(
+        num_hiddens=num_hiddens or edition.num_hiddens,
+        lr=lr or edition.lr,
+        batch_size=batch_size,
+        num_epochs=num_epochs or len(edition.epochs),
+        seed=seed,
+        use_gluon=gluon,
+        train_metric=edition.train_metric,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    run = Run(settings, root)
+    console.print(headline(settings.seed, run.train_iter.release))
+    for difference in edition.differences(settings):
+        console.print(f"not as in the book: {difference}")
+    results = _train(run, edition)
+    if not linear:
+        _train_linear(settings, root)
+    _draw(run, results, edition, output)
+
+
+def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:
+    """Print each epoch as it comes, over a progress bar where there is a terminal."""
+    results: list[EpochResult] = []
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    hidden = not console.is_terminal
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden
+    ) as progress:
+        task = progress.add_task("", total=run.settings.num_epochs)
+        for result in run.epochs():
+            if not quiet:
+                console.print(edition.beside(result))
+            progress.advance(task)
+            results.append(result)
+    return results
+
+
+def _train_linear(settings: Settings, root: Path | None) -> None:
+    """Print where softmax regression ends, with the book's settings for it."""
+    from dataclasses import replace
+
+    from .book import LINEAR, load_editions
+    from .run import Run
+
+    edition = load_editions()[LINEAR]
+    linear = replace(
+        settings,
+        num_hiddens=(),
+        lr=edition.lr,
+        num_epochs=min(settings.num_epochs, len(edition.epochs)),
+        train_metric=edition.train_metric,
+    )
+    last = _train(Run(linear, root), edition, quiet=True)[-1]
+    console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
+
+
+def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) -> None:
+    """Write the nine test images with their labels, and the curves, as PNG."""
+    from . import plotting
+    from .data import get_fashion_mnist_labels
+    from .run import headline
+
+    title = headline(run.settings.seed, run.train_iter.release)
+    images, labels, predicted = run.predict(9)
+    figures = {
+        "predictions.png": plotting.plot_predictions(
+            images,
+            get_fashion_mnist_labels(labels),
+            get_fashion_mnist_labels(predicted),
+        ),
+        "curves.png": plotting.plot_curves(results, edition.epochs, title),
+    }
+    for name, figure in figures.items():
+        figure.savefig(output / name, dpi=120)
+        console.print(f"wrote {output / name}")

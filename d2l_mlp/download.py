@@ -1,0 +1,123 @@
+"""Fetch Fashion-MNIST; what is not verified never gets the name of a data file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .releases import (
+    FILES,
+    URLS,
+    DataError,
+    DataFile,
+    is_whole,
+    read_file,
+    read_folder,
+    release_ids,
+)
+
+# Seconds to connect and between two pieces of a file; further tries a file.
+TIMEOUT = 30.0
+RETRIES = 2
+# Seconds to wait for another process that fetches into the same folder.
+LOCK_TIMEOUT = 600.0
+# MXNet's mirror below MXNET_GLUON_REPO, whose default Gluon keeps to itself.
+MXNET_REPO = URLS["2017-08-26"].removesuffix("gluon/dataset/fashion-mnist/")
+
+
+def mirrors() -> list[str]:
+    """Return the servers to ask, in order: MXNet's or yours, then Zalando's.
+
+    ``MXNET_GLUON_REPO`` replaces the first, as it does for Gluon.
+    """
+    repo = os.environ.get("MXNET_GLUON_REPO") or MXNET_REPO
+    return [f"{repo.rstrip('/')}/gluon/dataset/fashion-mnist/", URLS["2017-08-31"]]
+
+
+def fetch(root: Path) -> dict[str, DataFile]:
+    """Download into ``root`` what it lacks and return the four verified files.
+
+    Processes that share ``root`` fetch one after the other; a killed one leaves no
+    file under a data file's name.
+
+    Raises:
+        DataError: no server gave one whole release; lists what each answered.
+    """
+    problems = []
+    try:
+        with _alone(root):
+            # Another process may have fetched it while this one waited.
+            found, _ = read_folder(root)
+            if is_whole(found):
+                return found
+            for base_url in mirrors():
+                try:
+                    return _fetch_from(base_url, root, found)
+                # A server's answer can also fail to parse, with a plain ValueError.
+                except (ValueError, OSError) as error:
+                    problems.append(f"{base_url}: {error}")
+    except OSError as error:
+        problems.append(f"cannot write to {root}: {error}")
+    raise DataError("\n  ".join(problems))
+
+
+def _fetch_from(
+    base_url: str, root: Path, found: dict[str, DataFile]
+) -> dict[str, DataFile]:
+    """Complete ``found`` from one server, or fetch all where the releases differ."""
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=root) as folder:
+        lacking = [name for name in FILES if name not in found]
+        fetched = {name: _download(base_url, Path(folder), name) for name in lacking}
+        if not is_whole(found | fetched):
+            for name in found:
+                fetched[name] = _download(base_url, Path(folder), name)
+        whole = found | fetched
+        if not is_whole(whole):
+            several = " and ".join(release_ids(whole))
+            raise DataError(f"found files of {several}, expected one release")
+        for file in fetched.values():
+            os.replace(file.path, root / file.path.name)
+    return {
+        name: DataFile(root / file.path.name, file.array, file.release)
+        for name, file in whole.items()
+    }
+
+
+def _download(base_url: str, folder: Path, name: str) -> DataFile:
+    import pooch
+
+    get = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
+
+    def get_verified(url: str, output_file: str, cache: pooch.Pooch) -> None:
+        get(url, output_file, cache)
+        # A DataError is a ValueError, on which pooch tries again.
+        read_file(Path(output_file), name, source=url)
+
+    pooch.get_logger().setLevel("WARNING")
+    cache = pooch.create(
+        path=folder,
+        base_url=base_url,
+        registry={f"{name}.gz": None},
+        retry_if_failed=RETRIES,
+    )
+    path = Path(cache.fetch(f"{name}.gz", downloader=get_verified))
+    return read_file(path, name)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Hold the folder's lock; sweep away what a killed download left behind."""
+    import portalocker
+
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with portalocker.Lock(root / ".lock", timeout=LOCK_TIMEOUT):
+            for stale in root.glob("partial-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            yield
+    except portalocker.LockException as error:
+        raise OSError(f"its lock is held by another process ({error})") from None

@@ -1,0 +1,101 @@
+"""The multilayer perceptron by hand, for any number of hidden layers, and in Gluon.
+
+No hidden layer is softmax regression, one is the chapter's model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mxnet import Context, nd
+from mxnet.gluon import nn
+
+Net = Callable[[nd.NDArray], nd.NDArray]
+
+
+def relu(X: nd.NDArray) -> nd.NDArray:
+    """Return the larger of each element and 0, in the shape of ``X``."""
+    return nd.maximum(X, 0)
+
+
+def init_params(
+    num_hiddens: int | Sequence[int] = 256,
+    num_inputs: int = 784,
+    num_outputs: int = 10,
+    scale: float = 0.01,
+    ctx: Context | None = None,
+) -> list[nd.NDArray]:
+    """Return ``[W1, b1, W2, b2, ...]``, float32, with gradients attached.
+
+    Weights ``(inputs, outputs)`` are drawn from a normal distribution with standard
+    deviation ``scale``, biases ``(outputs,)`` are zero.
+
+    Args:
+        num_hiddens: units of the hidden layer, or of each; ``()`` for none.
+        num_inputs: pixels of an image.
+        num_outputs: classes.
+        scale: standard deviation of the weights, at least 0.
+        ctx: device; MXNet's current one by default.
+
+    Raises:
+        ValueError: a layer without units, or a negative ``scale``.
+    """
+    hiddens = [num_hiddens] if isinstance(num_hiddens, int) else list(num_hiddens)
+    sizes = [num_inputs, *hiddens, num_outputs]
+    if not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise ValueError(f"layers: found {sizes}, expected whole numbers above 0")
+    if not scale >= 0:
+        raise ValueError(f"scale: found {scale}, expected at least 0")
+    params = []
+    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        W = nd.random.normal(scale=scale, shape=(inputs, outputs), ctx=ctx)
+        b = nd.zeros(outputs, ctx=ctx)
+        params += [W, b]
+    for param in params:
+        param.attach_grad()
+    return params
+
+
+def make_net(params: Sequence[nd.NDArray]) -> Net:
+    """Return the net over ``params``: images ``(batch, ...)`` to ``(batch, classes)``.
+
+    The net is a plain function; it sees every later change of ``params``.
+    """
+    layers = list(zip(params[::2], params[1::2], strict=True))
+    num_inputs = params[0].shape[0]
+
+    def net(X: nd.NDArray) -> nd.NDArray:
+        H = X.reshape((-1, num_inputs))
+        for W, b in layers[:-1]:
+            H = relu(nd.dot(H, W) + b)
+        W, b = layers[-1]
+        return nd.dot(H, W) + b
+
+    return net
+
+
+def gluon_twin(params: Sequence[nd.NDArray]) -> nn.Sequential:
+    """Return Gluon's net of the same layers, started from a copy of ``params``."""
+    twin = nn.Sequential()
+    weights = params[::2]
+    for W in weights[:-1]:
+        twin.add(nn.Dense(W.shape[1], activation="relu", in_units=W.shape[0]))
+    twin.add(nn.Dense(weights[-1].shape[1], in_units=weights[-1].shape[0]))
+    twin.initialize(ctx=params[0].context)
+    load_params(twin, params)
+    return twin
+
+
+def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
+    """Copy the hand-written ``params`` into ``twin``, whose weights are transposed.
+
+    Raises:
+        ValueError: the two differ in their layers.
+    """
+    found = [W.shape for W in params[::2]]
+    expected = [layer.weight.shape[::-1] for layer in twin]
+    if found != expected:
+        raise ValueError(f"params: found layers {found}, expected {expected}")
+    for layer, W, b in zip(twin, params[::2], params[1::2], strict=True):
+        layer.weight.set_data(W.T)
+        layer.bias.set_data(b)

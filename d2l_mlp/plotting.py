@@ -1,0 +1,179 @@
+"""Every picture: images with their labels, curves, the first layer's weights.
+
+Without a display or a notebook the figures are drawn all the same, to be saved with
+``figure.savefig`` or ``pyplot.savefig``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from mxnet import nd
+
+from .training import EpochResult
+
+Images: TypeAlias = nd.NDArray | np.ndarray
+
+
+def use_svg_display() -> None:
+    """Draw figures as SVG in a notebook; elsewhere there is nothing to do."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        # Without salt and date, the same figure is the same bytes in a kept notebook.
+        plt.rcParams["svg.hashsalt"] = "d2l_mlp"
+        set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
+    """Set the size of the figures to come, ``(width, height)`` in inches, as SVG."""
+    use_svg_display()
+    plt.rcParams["figure.figsize"] = figsize
+
+
+def show_fashion_mnist(
+    images: Images | Sequence[Images], labels: Sequence[str]
+) -> None:
+    """Show images side by side, each under its label, in pyplot's current figure.
+
+    Args:
+        images: ``(n, 1, 28, 28)``, or n arrays of 784 pixels of any shape and scale.
+        labels: a text for each image; images without one are left out.
+
+    Raises:
+        ValueError: no images or labels, or an image of another size.
+    """
+    use_svg_display()
+    _draw_images(images, labels, cmap="viridis", size=12)
+
+
+def plot_predictions(
+    images: Images | Sequence[Images],
+    true_labels: Sequence[str],
+    pred_labels: Sequence[str],
+) -> Figure:
+    """Return a figure of images, each under its true and its predicted label.
+
+    A wrong prediction is in red and has a cross before it. See ``show_fashion_mnist``.
+    """
+    pairs = list(zip(true_labels, pred_labels, strict=True))
+    titles = [f"{t}\n{p if t == p else '✗ ' + p}" for t, p in pairs]
+    figure = _draw_images(images, titles, cmap="gray", size=14)
+    for axes, (true_label, pred_label) in zip(figure.axes, pairs, strict=False):
+        if true_label != pred_label:
+            axes.title.set_color("tab:red")
+    figure.supxlabel(
+        "above each image: its true label, then the net's", color="dimgray", size=11
+    )
+    return figure
+
+
+def plot_curves(
+    results: Sequence[EpochResult],
+    book: Sequence[tuple[float, float, float]] = (),
+    title: str = "",
+) -> Figure:
+    """Return a figure of loss and accuracies by epoch, a run's and the book's.
+
+    Args:
+        results: a run's epochs.
+        book: the book's printed ``(train_loss, train_accuracy, test_accuracy)`` of
+            each epoch, drawn dashed.
+        title: a line above the figure.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    columns = ("train_loss", "train_accuracy", "test_accuracy")
+    panels = (
+        (left, "training loss", "tab:blue", "o"),
+        (right, "train", "tab:orange", "o"),
+        (right, "test", "tab:blue", "s"),
+    )
+    for i, (axes, label, color, marker) in enumerate(panels):
+        epochs = [result.epoch for result in results]
+        values = [getattr(result, columns[i]) for result in results]
+        style = {"color": color, "marker": marker, "markersize": 4}
+        axes.plot(epochs, values, label=label, **style)
+        if book:
+            printed = [row[i] for row in book]
+            style |= {"linestyle": "--", "markerfacecolor": "white", "alpha": 0.6}
+            label = f"{label}, the book"
+            axes.plot(range(1, len(book) + 1), printed, label=label, **style)
+    for axes, name in ((left, "loss"), (right, "accuracy")):
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
+def plot_weights(W: Images, num_cols: int = 16, num_rows: int = 4) -> Figure:
+    """Return a figure of the first layer's weights, a picture of 28×28 for each unit.
+
+    Red lights up the unit, blue quiets it, white is 0; one scale serves all units.
+
+    Args:
+        W: ``(784, units)``; the first ``num_cols * num_rows`` units are shown.
+        num_cols: pictures in a row.
+        num_rows: rows.
+
+    Raises:
+        ValueError: ``W`` is not of 784 inputs.
+    """
+    weights = _to_numpy(W)
+    if weights.ndim != 2 or weights.shape[0] != 784:
+        raise ValueError(f"W: found shape {weights.shape}, expected (784, units)")
+    units = weights.T[: num_cols * num_rows].reshape(-1, 28, 28)
+    num_rows = -(-len(units) // num_cols)
+    # One array for all, 2 empty pixels between them: 64 axes would be slow and large.
+    mosaic = np.full((30 * num_rows, 30 * num_cols), np.nan)
+    for i, unit in enumerate(units):
+        top, left = 30 * (i // num_cols), 30 * (i % num_cols)
+        mosaic[top : top + 28, left : left + 28] = unit
+    # The few largest weights would leave all others pale.
+    limit = float(np.quantile(np.abs(units), 0.995)) or 1.0
+    figure, axes = plt.subplots(
+        figsize=(0.75 * num_cols + 0.8, 0.75 * num_rows), layout="constrained"
+    )
+    scale = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    picture = axes.imshow(mosaic, interpolation="none", **scale)
+    axes.axis("off")
+    figure.colorbar(picture, label="weight", fraction=0.03, pad=0.01)
+    return figure
+
+
+def _draw_images(
+    images: Images | Sequence[Images], labels: Sequence[str], cmap: str, size: float
+) -> Figure:
+    pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
+    if not pictures:
+        raise ValueError("images: found none with a label, expected at least one")
+    figsize = (size, 0.8 + size / len(pictures))
+    figure, grid = plt.subplots(
+        1, len(pictures), figsize=figsize, squeeze=False, layout="constrained"
+    )
+    for axes, picture, label in zip(grid.flat, pictures, labels, strict=False):
+        # "none" keeps the 28×28 pixels as they are in an SVG, small and sharp.
+        axes.imshow(picture, cmap=cmap, interpolation="none")
+        axes.set_title(label)
+        axes.xaxis.set_visible(False)
+        axes.yaxis.set_visible(False)
+    return figure
+
+
+def _as_picture(image: Images) -> np.ndarray:
+    pixels = _to_numpy(image)
+    if pixels.size != 784:
+        raise ValueError(f"image: found shape {pixels.shape}, expected 784 pixels")
+    return pixels.reshape(28, 28)
+
+
+def _to_numpy(array: Images) -> np.ndarray:
+    return array.asnumpy() if isinstance(array, nd.NDArray) else np.asarray(array)

@@ -1,0 +1,114 @@
+"""A run: settings in, a seeded net and its epochs out. Every observer starts here.
+
+run = Run(Settings(num_hiddens=(256,), lr=0.5, seed=1))
+for result in run.epochs():
+    print(result)
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import mxnet
+import numpy as np
+from mxnet import gluon, nd
+
+from .data import BatchLoader, load_data_fashion_mnist
+from .models import Net, gluon_twin, init_params, make_net
+from .training import EpochResult, seed_everything, train_epochs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is made of; the defaults are the chapter's.
+
+    Attributes:
+        num_hiddens: units of each hidden layer; ``()`` for softmax regression.
+        lr: learning rate.
+        batch_size: images a batch.
+        num_epochs: passes over the training images.
+        seed: for ``seed_everything``, 0 to 2**31 - 1.
+        use_gluon: train Gluon's twin of the net, with a Gluon trainer.
+        train_metric: how training columns are averaged, see ``train_epochs``.
+    """
+
+    num_hiddens: tuple[int, ...] = (256,)
+    lr: float = 0.5
+    batch_size: int = 256
+    num_epochs: int = 10
+    seed: int = 0
+    use_gluon: bool = False
+    train_metric: str = "sample"
+
+
+class Run:
+    """One seeded run.
+
+    Attributes:
+        settings: what it is made of.
+        train_iter, test_iter: its batches.
+        net: images ``(batch, 1, 28, 28)`` to scores ``(batch, 10)``.
+
+    Raises:
+        DataError: the data cannot be found, fetched or trusted.
+        ValueError: a setting out of its range.
+    """
+
+    def __init__(
+        self, settings: Settings, root: str | os.PathLike | None = None
+    ) -> None:
+        self.settings = settings
+        self.train_iter: BatchLoader
+        self.test_iter: BatchLoader
+        self.train_iter, self.test_iter = load_data_fashion_mnist(
+            settings.batch_size, root=root
+        )
+        seed_everything(settings.seed)
+        self._params = init_params(settings.num_hiddens)
+        self.net: Net = make_net(self._params)
+        if settings.use_gluon:
+            self.net = gluon_twin(self._params)
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Train, and yield each epoch's result. See ``train_epochs``."""
+        settings = self.settings
+        return train_epochs(
+            self.net,
+            self.train_iter,
+            self.test_iter,
+            gluon.loss.SoftmaxCrossEntropyLoss(),
+            settings.num_epochs,
+            settings.batch_size,
+            self._params,
+            settings.lr,
+            self._trainer,
+            train_metric=settings.train_metric,
+        )
+
+    def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:
+        """Return the first ``n`` test images, their labels and the net's answers.
+
+        Images are float32 ``(n, 1, 28, 28)`` in [0, 1], labels ``(n,)``.
+        """
+        test = self.test_iter
+        X, y = next(iter(BatchLoader(test.images[:n], test.labels[:n], n)))
+        return X, y.asnumpy(), self.net(X).argmax(axis=1).asnumpy()
+
+    @cached_property
+    def _trainer(self) -> gluon.Trainer | None:
+        if not self.settings.use_gluon:
+            return None
+        parameters = self.net.collect_params()  # type: ignore[attr-defined]
+        return gluon.Trainer(parameters, "sgd", {"learning_rate": self.settings.lr})
+
+
+def headline(seed: int, release: str | None) -> str:
+    """Say in one line what it takes to get the same bits again."""
+    return (
+        f"seed {seed}, Fashion-MNIST {release}, mxnet {mxnet.__version__}, "
+        f"numpy {np.__version__}, Python {platform.python_version()}"
+    )

@@ -1,0 +1,45 @@
+"""Run notebooks top to bottom and keep them with their output.
+
+    python scripts/run_notebooks.py notebooks/*.ipynb
+
+Only what a reader sees is kept: no times, no versions, so that a difference between
+two commits is a difference in content.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+KEPT_METADATA = {
+    "kernelspec": {
+        "display_name": "Python 3",
+        "language": "python",
+        "name": "python3",
+    },
+    "language_info": {"name": "python"},
+}
+
+
+def run(path: Path) -> None:
+    """Execute the notebook in its own folder; an error leaves the file as it was."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        record_timing=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute()
+    notebook.metadata = nbformat.from_dict(KEPT_METADATA)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        cell.metadata = nbformat.from_dict({})
+    nbformat.write(notebook, path)
+    print(f"ran {path}")
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        run(Path(argument))

@@ -1,0 +1,154 @@
+import gzip
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
+
+from d2l_mlp import data, releases
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# A busy machine is slow, not wrong.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def fashion_mnist():
+    return data.load_fashion_mnist()
+
+
+def idx(array):
+    """Write uint8 images ``(n, 28, 28)`` or labels ``(n,)`` in the idx format."""
+    sizes = np.array(array.shape, ">u4").tobytes()
+    return bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes()
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Two small releases in place of the published ones: ``.gz`` bytes by id and name.
+
+    Their sums are as complete as the published ones: of the images of 2017-08-26 only
+    the SHA-1 of the ``.gz`` file is known.
+    """
+    generator = np.random.default_rng(0)
+    contents, facts = {}, {"bytes": {}, "releases": []}
+    for release in ("2017-08-26", "2017-08-31"):
+        sums = {"id": release, "sha256": {}, "gz_sha1": {}}
+        contents[release] = {}
+        for name in releases.FILES:
+            labels = np.arange(60 if name.startswith("train") else 20, dtype="u1") % 10
+            images = generator.integers(0, 256, (len(labels), 28, 28), dtype="u1")
+            raw = idx(images if "images" in name else generator.permutation(labels))
+            packed = gzip.compress(raw, mtime=0)
+            contents[release][name] = packed
+            facts["bytes"][name] = len(raw)
+            sums["gz_sha1"][name] = hashlib.sha1(packed).hexdigest()
+            if (release, name.split("-")[1]) != ("2017-08-26", "images"):
+                sums["sha256"][name] = hashlib.sha256(raw).hexdigest()
+        facts["releases"].append(sums)
+    monkeypatch.setattr(releases, "_FACTS", facts)
+    return contents
+
+
+class Server(ThreadingHTTPServer):
+    """Serves ``files``; the ``faults`` of a file come first, one a request.
+
+    Attributes:
+        files: content by name, without ``.gz``.
+        faults: iterator over names of ``Handler`` methods, by file name.
+        gate: what ``slow``, ``stalled`` and ``held`` wait for.
+        requests: paths asked for.
+    """
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+        self.files, self.faults, self.requests = {}, {}, []
+        self.gate = threading.Event()
+
+    def handle_error(self, request, client_address):
+        """Say nothing: a client that hangs up is what some tests are about."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.requests.append(self.path)
+        name = self.path.rpartition("/")[2].removesuffix(".gz")
+        self.content = self.server.files.get(name)
+        fault = next(self.server.faults.get(name, iter(())), "good")
+        getattr(self, fault if self.content else "not_found")()
+
+    def log_message(self, *args):
+        pass
+
+    def send(self, content, length):
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def good(self):
+        self.send(self.content, len(self.content))
+
+    def not_found(self):
+        self.send_error(404)
+
+    def slow(self):
+        self.server.gate.wait(10)
+
+    def held(self):
+        self.server.gate.wait(60)
+        self.good()
+
+    def cut_off(self):
+        self.send(self.content[: len(self.content) // 2], len(self.content))
+
+    def stalled(self):
+        self.cut_off()
+        self.server.gate.wait(60)
+
+    def wrong_bytes(self):
+        """Send another checksum than the bytes before it have."""
+        crc = bytes(byte ^ 255 for byte in self.content[-8:-4])
+        content = self.content[:-8] + crc + self.content[-4:]
+        self.send(content, len(content))
+
+    def wrong_header(self):
+        self.send(self.content, "many")
+
+
+@pytest.fixture
+def server():
+    """Start an HTTP server on loopback; may be called several times."""
+    running = []
+
+    def start():
+        running.append(Server())
+        threading.Thread(target=running[-1].serve_forever, args=(0.05,)).start()
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.gate.set()
+        one.shutdown()
+        one.server_close()
+
+
+@pytest.fixture
+def mirrors(made, server, monkeypatch, tmp_path):
+    """Two servers in place of MXNet's and Zalando's, each with its own small release.
+
+    There is no data elsewhere: Gluon's and Debian's folders lie in ``tmp_path``.
+    """
+    first, second = server(), server()
+    first.files, second.files = (dict(files) for files in made.values())
+    monkeypatch.setenv("MXNET_GLUON_REPO", first.url)
+    monkeypatch.setitem(releases.URLS, "2017-08-31", second.url)
+    monkeypatch.setenv("MXNET_HOME", str(tmp_path / "mxnet"))
+    monkeypatch.setattr(data, "DEBIAN_FOLDER", tmp_path / "debian")
+    # The waits between pooch's tries, without those of the rest of the process.
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
+    return first, second

@@ -1,0 +1,115 @@
+"""The command line as its users run it: in a process of its own, on the real data."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+LINE = r"epoch (\d+), loss (\S+), train acc (\S+), test acc (\S+)"
+
+
+def run(*arguments, **kwargs):
+    return subprocess.run(
+        [sys.executable, "-m", "d2l_mlp", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        **kwargs,
+    )
+
+
+def test_book_prints_and_draws(tmp_path):
+    done = run("book", "--num-epochs", 2, "--output", tmp_path / "new" / "folder")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.match("seed 0, Fashion-MNIST 2017-08-31, mxnet 1.9.1, numpy 1", lines[0])
+    epochs = [re.match(LINE, line) for line in lines[1:3]]
+    assert [int(epoch[1]) for epoch in epochs] == [1, 2]
+    assert 0.8 < float(epochs[1][4]) < 0.87
+    assert lines[1].endswith("book 0.8394 0.687 0.818")
+    assert lines[3] == "the linear model, lr 0.1:"
+    assert re.match(LINE, lines[4])[1] == "2"
+    for name in ("predictions.png", "curves.png"):
+        picture = (tmp_path / "new" / "folder" / name).read_bytes()
+        assert picture.startswith(b"\x89PNG") and len(picture) > 10_000
+
+
+def test_book_takes_its_settings(tmp_path):
+    options = "--num-hiddens 32,16 --lr 0.1 --batch-size 512 --seed 3 --num-epochs 1"
+    arguments = ["book", *options.split(), "--output", tmp_path]
+    done, again, gluon = run(*arguments), run(*arguments), run(*arguments, "--gluon")
+    assert done.returncode == gluon.returncode == 0, done.stderr + gluon.stderr
+    assert done.stdout == again.stdout
+    assert done.stdout.startswith("seed 3, ")
+    assert "not as in the book: num_hiddens (32, 16) (the book: (256,))" in done.stdout
+    assert "not as in the book: lr 0.1 (the book: 0.5)" in done.stdout
+    losses = [float(re.search(LINE, text.stdout)[2]) for text in (done, gluon)]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)
+
+
+def test_linear_is_held_against_its_own_edition(tmp_path):
+    done = run("book", "--linear", "--num-epochs", 1, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.search(LINE + "  book 0.7895 0.745 0.807", done.stdout)
+    assert "linear model" not in done.stdout
+
+
+def test_a_terminal_shows_a_progress_bar(tmp_path):
+    """The bar is drawn on a terminal only; the epochs' lines stay whole above it."""
+    main, end = pty.openpty()
+    arguments = [sys.executable, "-m", "d2l_mlp", "book", "--linear"]
+    process = subprocess.Popen(
+        [*arguments, "--num-epochs", "2", "--output", tmp_path],
+        stdout=end,
+        stderr=end,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(end)
+    screen = b""
+    while True:
+        try:
+            screen += os.read(main, 65536)
+        except OSError:
+            break
+    assert process.wait() == 0
+    assert "━" in screen.decode() and "0/2" in screen.decode()
+    assert re.search(LINE, screen.decode())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["book", "--lr", "0"], 2, "found '0', expected a finite number above 0"),
+        (["book", "--lr", "nan"], 2, "found 'nan'"),
+        (["book", "--lr", "fast"], 2, "found 'fast'"),
+        (["book", "--num-hiddens", "256,"], 2, "found '256,', expected whole"),
+        (["book", "--num-hiddens", "0"], 2, "found '0'"),
+        (["book", "--num-epochs", "0"], 2, "0 is not in the range"),
+        (["book", "--batch-size", "0"], 2, "0 is not in the range"),
+        (["book", "--seed", "-1"], 2, "-1 is not in the range"),
+        (["book", "--linear", "--num-hiddens", "8"], 2, "no hidden layer"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_usage_errors(arguments, code, message):
+    done = run(*arguments, env=os.environ | {"COLUMNS": "200"})
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_diverges_ends_in_one_line(tmp_path):
+    options = ["--lr", "1e30", "--num-epochs", "1", "--output", tmp_path]
+    done = run("book", "--num-hiddens", "8", *options)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: epoch 1: found training loss .*\n", done.stderr)
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_training(tmp_path):
+    (tmp_path / "file").touch()
+    done = run("book", "--output", tmp_path / "file")
+    assert done.returncode == 1
+    assert str(tmp_path / "file") in done.stderr and "Traceback" not in done.stderr
+    assert "epoch" not in done.stdout

@@ -1,0 +1,159 @@
+"""MXNet loads, or says in one message why not."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from d2l_mlp import _compat
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+NO_LIBRARY = (
+    "libquadmath.so.0: cannot open shared object file: No such file or directory"
+)
+
+
+def run_python(code: str, path: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run ``code`` in a new process that finds the packages of ``path`` first."""
+    env = os.environ | {"PYTHONPATH": f"{path}{os.pathsep}{ROOT}"}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=path, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def broken_mxnet(tmp_path: Path) -> Path:
+    """A folder with an mxnet that fails as the wheel does without libquadmath."""
+    package = tmp_path / "mxnet"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import base\n")
+    (package / "base.py").write_text(f"raise OSError({NO_LIBRARY!r})\n")
+    return tmp_path
+
+
+def test_import_names_the_missing_library_without_mxnet_frames(broken_mxnet):
+    process = run_python("import d2l_mlp", broken_mxnet)
+    assert process.returncode == 1
+    *frames, message = process.stderr.strip().splitlines()
+    assert message.startswith(
+        "d2l_mlp._compat.MXNetUnavailable: MXNet cannot be loaded"
+    )
+    assert "libquadmath.so.0" in message
+    assert "sudo apt-get install libquadmath0" in message
+    assert message.endswith("run `python -m d2l_mlp doctor`")
+    assert str(broken_mxnet) not in process.stderr
+    assert not any("OSError" in line for line in frames)
+
+
+def test_no_half_imported_mxnet_is_left(broken_mxnet):
+    code = """
+import sys
+try:
+    import d2l_mlp
+except ImportError:
+    print([name for name in sys.modules if name.startswith("mxnet")])
+"""
+    assert run_python(code, broken_mxnet).stdout == "[]\n"
+
+
+def test_import_is_light():
+    code = """
+import sys, d2l_mlp
+heavy = "matplotlib gluoncv IPython fastapi uvicorn optuna pandas typer".split()
+print([name for name in heavy if name in sys.modules])
+print("train_ch3" in dir(d2l_mlp), "d2l_mlp.training" in sys.modules)
+"""
+    assert run_python(code).stdout == "[]\nTrue False\n"
+
+
+def test_namespace_serves_every_name_of_its_stub():
+    import d2l_mlp as gb
+
+    assert "load_data_fashion_mnist" in gb.__all__
+    for name in gb.__all__:
+        assert getattr(gb, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error():
+    import d2l_mlp as gb
+
+    with pytest.raises(AttributeError, match="train_ch99"):
+        _ = gb.train_ch99
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "mend"),
+    [
+        (ModuleNotFoundError(name="mxnet"), "mxnet is not installed", "make setup"),
+        (ModuleNotFoundError(name="graphviz"), "graphviz is not", "make setup"),
+        (ModuleNotFoundError(name="distutils"), "distutils", "setuptools<80"),
+        (OSError(NO_LIBRARY), "libquadmath.so.0", "install libquadmath0"),
+        (OSError(NO_LIBRARY.replace("quadmath", "rt")), "librt.so.0", "librt.so.0"),
+        (ValueError("odd"), "ValueError: odd", "make clean setup"),
+    ],
+)
+def test_explain(error, cause, mend):
+    found_cause, found_mend = _compat.explain(error)
+    assert cause in found_cause
+    assert mend in found_mend
+
+
+def test_explain_numpy_2(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(__version__="2.4.0rc1"))
+    cause, mend = _compat.explain(AttributeError("module 'numpy' has no 'bool'"))
+    assert cause == f"found numpy 2.4.0rc1, expected {_compat.NUMPY}"
+    assert mend == f"pip install numpy=={_compat.NUMPY}"
+
+
+def test_explain_names_the_machine_and_the_python_first(monkeypatch):
+    error = ModuleNotFoundError(name="mxnet")
+    monkeypatch.setattr(platform, "python_version", lambda: "3.14.1")
+    monkeypatch.setattr(sys, "version_info", (3, 14, 1))
+    assert _compat.explain(error)[0] == "found Python 3.14.1, expected 3.10 to 3.12"
+    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    assert "found Linux aarch64, expected Linux x86_64" in _compat.explain(error)[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "given"),
+    [("1.23.5", False), ("1.24.0", True), ("1.26.4", True), ("2.0.0", False)],
+)
+def test_prepare_gives_numpy_bool_where_it_is_lacking(monkeypatch, version, given):
+    numpy = SimpleNamespace(__version__=version)
+    monkeypatch.setitem(sys.modules, "numpy", numpy)
+    _compat.prepare()
+    _compat.prepare()
+    assert vars(numpy) == {"__version__": version} | ({"bool": bool} if given else {})
+
+
+def test_prepare_without_numpy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    _compat.prepare()
+
+
+def test_masks_of_mxnet_numpy_work_after_the_import():
+    import mxnet as mx
+
+    a = mx.np.arange(4)
+    assert a[a > 1].tolist() == [2, 3]
+    assert a[mx.np.array([True, False, False, True], dtype=bool)].tolist() == [0, 3]
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("-m", True),
+        ("/somewhere/bin/d2l-mlp", True),
+        ("-c", False),
+        ("", False),
+        ("/somewhere/bin/pytest", False),
+        ("/somewhere/d2l_mlp/__main__.py", False),
+    ],
+)
+def test_run_as_command(monkeypatch, program, expected):
+    monkeypatch.setattr(sys, "argv", [program, "doctor"])
+    assert _compat.run_as_command() is expected

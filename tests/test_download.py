@@ -1,0 +1,319 @@
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+
+from d2l_mlp import data, download, releases
+from d2l_mlp.releases import FILES, DataError
+
+import numpy as np
+import portalocker
+import pytest
+from mxnet.gluon.utils import _get_repo_file_url
+
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
+
+# A process of its own that fetches into argv[1], with the test's releases and servers.
+CHILD = """
+import json, pathlib, sys
+from d2l_mlp import data, releases
+facts, urls = json.loads(sys.argv[2])
+releases._FACTS.update(facts)
+releases.URLS.update(urls)
+data.DEBIAN_FOLDER = pathlib.Path(sys.argv[1], "none")
+print("ready", flush=True)
+print(data.load_fashion_mnist(sys.argv[1]).release)
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT", 0.5)
+
+
+@pytest.fixture
+def child(mirrors, root):
+    started = []
+
+    def start():
+        setup = json.dumps([releases._FACTS, releases.URLS])
+        command = [sys.executable, "-c", CHILD, str(root), setup]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def fill(folder, files):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, packed in files.items():
+        (folder / f"{name}.gz").write_bytes(packed)
+
+
+def asked(server):
+    return [p.rpartition("/")[2].removesuffix(".gz") for p in server.requests]
+
+
+def contents(folder):
+    return {
+        path.name.removesuffix(".gz"): path.read_bytes()
+        for path in folder.iterdir()
+        if path.name != ".lock"
+    }
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.02)
+
+
+def test_fetches_all_four_from_the_first_mirror(mirrors, made, root, capfd):
+    first, second = mirrors
+    files = data.find_release(root)
+    assert releases.is_whole(files)
+    assert releases.release_ids(files) == ["2017-08-26"]
+    assert all(file.path == root / f"{name}.gz" for name, file in files.items())
+    assert contents(root) == made["2017-08-26"]
+    assert first.requests == [f"/gluon/dataset/fashion-mnist/{n}.gz" for n in FILES]
+    assert not second.requests
+    progress = capfd.readouterr().err
+    assert "100%" in progress and "B/s" in progress
+
+    again = data.find_release(root)
+    for name in FILES:
+        np.testing.assert_array_equal(again[name].array, files[name].array)
+    assert len(first.requests) == 4
+
+
+def test_the_real_files_come_whole(fashion_mnist, server, monkeypatch, root):
+    mirror = server()
+    for name in FILES:
+        mirror.files[name] = (fashion_mnist.folder / f"{name}.gz").read_bytes()
+    monkeypatch.setenv("MXNET_GLUON_REPO", mirror.url)
+    monkeypatch.setattr(data, "DEBIAN_FOLDER", root / "none")
+    fetched = data.load_fashion_mnist(root)
+    assert fetched.release == fashion_mnist.release and fetched.folder == root
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        np.testing.assert_array_equal(
+            getattr(fetched, part), getattr(fashion_mnist, part)
+        )
+    assert contents(root) == mirror.files
+
+
+def test_a_relative_root(mirrors, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data.find_release("some/where")
+    assert contents(tmp_path / "some" / "where") == made["2017-08-26"]
+
+
+@pytest.mark.parametrize(
+    "fault", ["slow", "stalled", "cut_off", "wrong_bytes", "not_found"]
+)
+@pytest.mark.parametrize("name", [TRAIN_IMAGES, TEST_LABELS])
+def test_a_fault_then_good(mirrors, impatient, made, root, fault, name):
+    first, second = mirrors
+    first.faults[name] = iter([fault])
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-26"]
+    assert contents(root) == made["2017-08-26"]
+    assert sorted(asked(first)) == sorted([*FILES, name])
+    assert not second.requests
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["slow", "stalled", "cut_off", "wrong_bytes", "not_found", "wrong_header"],
+)
+def test_a_lasting_fault_turns_to_the_second_mirror(
+    mirrors, impatient, made, root, fault
+):
+    first, second = mirrors
+    first.faults[TRAIN_LABELS] = itertools.repeat(fault)
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-31"]
+    assert contents(root) == made["2017-08-31"]
+    assert asked(first) == [TRAIN_IMAGES] + [TRAIN_LABELS] * (1 + download.RETRIES)
+    assert asked(second) == list(FILES)
+
+
+@pytest.mark.parametrize(
+    "repo", ["nonsense", "ftp://127.0.0.1/", "http://[", "http://"]
+)
+def test_an_unusable_mirror_turns_to_the_second(mirrors, root, monkeypatch, repo):
+    monkeypatch.setenv("MXNET_GLUON_REPO", repo)
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-31"]
+
+
+def test_nothing_to_be_had(mirrors, tmp_path, root):
+    first, second = mirrors
+    first.files = {}
+    second.faults[TRAIN_IMAGES] = itertools.repeat("wrong_bytes")
+    fill(root, {TEST_LABELS: b"damaged"})
+    with (
+        pytest.warns(UserWarning, match="damaged data file"),
+        pytest.raises(DataError) as caught,
+    ):
+        data.find_release(root)
+    message = str(caught.value)
+    for finding in (
+        f"{root / TEST_LABELS}.gz: found 7 bytes, expected 28 bytes",
+        f"{tmp_path / 'debian'}: found 0 of the four files",
+        f"{first.url}gluon/dataset/fashion-mnist/: 404",
+        f"{second.url}: {second.url}{TRAIN_IMAGES}.gz: found ",
+        "apt-get install dataset-fashion-mnist",
+        f"put its four .gz files into {root}",
+    ):
+        assert finding in message
+    assert contents(root) == {TEST_LABELS: b"damaged"}
+
+
+def test_no_server_at_all(mirrors, root, monkeypatch):
+    for mirror in mirrors:
+        mirror.shutdown()
+        mirror.server_close()
+    with pytest.raises(DataError, match="apt-get install"):
+        data.find_release(root)
+    assert not contents(root)
+
+
+def test_a_damaged_cached_file_is_fetched_anew(mirrors, made, root):
+    first, second = mirrors
+    fill(root, made["2017-08-26"])
+    damaged = bytearray(made["2017-08-26"][TEST_IMAGES])
+    damaged[500] ^= 1
+    fill(root, {TEST_IMAGES: damaged})
+    with pytest.warns(UserWarning, match=f"damaged data file: .*{TEST_IMAGES}"):
+        files = data.find_release(root)
+    assert releases.is_whole(files)
+    assert contents(root) == made["2017-08-26"]
+    assert asked(first) == [TEST_IMAGES] and not second.requests
+
+
+def test_a_missing_file_alone_is_fetched(mirrors, made, root):
+    fill(root, made["2017-08-26"])
+    (root / f"{TRAIN_LABELS}.gz").unlink()
+    assert releases.is_whole(data.find_release(root))
+    assert asked(mirrors[0]) == [TRAIN_LABELS]
+
+
+def test_files_of_another_release_are_replaced(mirrors, made, root):
+    fill(root, made["2017-08-31"])
+    (root / f"{TRAIN_LABELS}.gz").unlink()
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-26"]
+    assert contents(root) == made["2017-08-26"]
+    assert asked(mirrors[0]) == [
+        TRAIN_LABELS,
+        TRAIN_IMAGES,
+        TEST_IMAGES,
+        TEST_LABELS,
+    ]
+
+
+def test_a_mixed_folder_is_replaced(mirrors, made, root):
+    fill(root, made["2017-08-31"] | {TEST_LABELS: made["2017-08-26"][TEST_LABELS]})
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-26"]
+    assert contents(root) == made["2017-08-26"]
+
+
+def test_mirrors_of_mixed_releases_are_refused(mirrors, made, root):
+    first, second = mirrors
+    first.files[TEST_LABELS] = made["2017-08-31"][TEST_LABELS]
+    assert releases.release_ids(data.find_release(root)) == ["2017-08-31"]
+
+    second.files[TEST_LABELS] = made["2017-08-26"][TEST_LABELS]
+    with pytest.raises(DataError) as caught:
+        data.find_release(root / "empty")
+    refusal = "found files of 2017-08-26 and 2017-08-31, expected one release"
+    assert str(caught.value).count(refusal) == 2
+    assert not contents(root / "empty")
+
+
+def test_a_killed_download_leaves_no_file(mirrors, made, root, child):
+    first, _ = mirrors
+    first.faults[TEST_IMAGES] = iter(["stalled"])
+    process = child()
+    wait_until(lambda: TEST_IMAGES in asked(first))
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (left,) = root.glob("partial-*")
+    assert not list(root.glob("*ubyte*"))
+    assert len(list(left.iterdir())) == 3
+
+    assert releases.is_whole(data.find_release(root))
+    assert contents(root) == made["2017-08-26"]
+
+
+def test_two_processes_fetch_once(mirrors, made, root, child):
+    first, second = mirrors
+    first.faults[TRAIN_IMAGES] = iter(["held"])
+    both = [child(), child()]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    wait_until(lambda: first.requests)
+    # Time for the other one to come as far as the lock.
+    time.sleep(0.5)
+    first.gate.set()
+    for process in both:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert out == "2017-08-26\n"
+    assert asked(first) == list(FILES) and not second.requests
+    assert contents(root) == made["2017-08-26"]
+
+
+def test_a_lock_that_stays_held(mirrors, root, monkeypatch):
+    monkeypatch.setattr(download, "LOCK_TIMEOUT", 0.3)
+    root.mkdir()
+    with (
+        portalocker.Lock(root / ".lock"),
+        pytest.raises(DataError, match=f"{root}: its lock is held by another process"),
+    ):
+        data.find_release(root)
+    assert not mirrors[0].requests
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/fashion-mnist"])
+def test_a_root_that_cannot_be_written(mirrors, tmp_path, place):
+    (tmp_path / "file").write_bytes(b"")
+    unusable = tmp_path / place
+    with pytest.raises(DataError) as caught:
+        data.find_release(unusable)
+    assert f"cannot write to {unusable}: " in str(caught.value)
+    assert "apt-get install" in str(caught.value)
+    assert not mirrors[0].requests
+
+
+def test_a_folder_in_the_place_of_a_file(mirrors, root):
+    (root / f"{TEST_LABELS}.gz").mkdir(parents=True)
+    with (
+        pytest.warns(UserWarning, match="cannot be read"),
+        pytest.raises(DataError, match="Is a directory"),
+    ):
+        data.find_release(root)
+
+
+@pytest.mark.parametrize(
+    "repo", [None, "http://127.0.0.1/a/b", "http://127.0.0.1/a/b/"]
+)
+def test_the_first_mirror_is_gluons(monkeypatch, repo):
+    if repo is None:
+        monkeypatch.delenv("MXNET_GLUON_REPO", raising=False)
+    else:
+        monkeypatch.setenv("MXNET_GLUON_REPO", repo)
+    url = _get_repo_file_url("gluon/dataset/fashion-mnist", "x.gz")
+    assert download.mirrors() == [
+        url.removesuffix("x.gz"),
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    ]

@@ -1,0 +1,201 @@
+from d2l_mlp import data, models, training
+
+import gluonbook
+import numpy as np
+import pytest
+from mxnet import autograd, gluon, nd
+from mxnet.gluon import loss as gloss
+
+loss = gloss.SoftmaxCrossEntropyLoss()
+
+
+def batches(n=64, batch_size=32, classes=10, seed=0):
+    rng = np.random.default_rng(seed)
+    X = nd.array(rng.random((n, 1, 28, 28)))
+    y = nd.array(rng.integers(0, classes, n), dtype="int32")
+    return [
+        (X[i : i + batch_size], y[i : i + batch_size]) for i in range(0, n, batch_size)
+    ]
+
+
+def train(net=None, train_iter=None, test_iter=None, **kwargs):
+    params = models.init_params(8)
+    arguments = {
+        "num_epochs": 1,
+        "batch_size": 32,
+        "params": params,
+        "lr": 0.1,
+    } | kwargs
+    return list(
+        training.train_epochs(
+            net or models.make_net(params),
+            batches() if train_iter is None else train_iter,
+            batches() if test_iter is None else test_iter,
+            loss,
+            **arguments,
+        )
+    )
+
+
+def test_bit_for_bit_the_published_gluonbook(debian_as_gluon_cache, capsys):
+    """Its data loader with four workers, its loop and prints, against ours."""
+    ends = []
+    for book in (gluonbook, None):
+        if book:
+            train_iter, test_iter = book.load_data_fashion_mnist(256)
+            train_ch3 = book.train_ch3
+        else:
+            train_iter, test_iter = data.load_data_fashion_mnist(256)
+            train_ch3 = training.train_ch3
+        training.seed_everything(5)
+        params = models.init_params()
+        net = models.make_net(params)
+        train_ch3(net, train_iter, test_iter, loss, 2, 256, params, 0.5)
+        ends.append((capsys.readouterr().out, [p.asnumpy() for p in params]))
+    (printed, expected), (ours, found) = ends
+    assert ours == printed
+    assert ours.startswith("epoch 1, loss 0.") and ours.count("\n") == 2
+    for ours_param, their_param in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours_param, their_param)
+
+
+def test_gluonbook_with_a_trainer(capsys):
+    for train_ch3 in (gluonbook.train_ch3, training.train_ch3):
+        training.seed_everything(2)
+        twin = models.gluon_twin(models.init_params(16))
+        trainer = gluon.Trainer(twin.collect_params(), "sgd", {"learning_rate": 0.1})
+        train_ch3(twin, batches(), batches(), loss, 3, 32, trainer=trainer)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == lines[3:]
+
+
+def test_it_learns(fashion_mnist):
+    train_iter, test_iter = data.load_data_fashion_mnist(256)
+    training.seed_everything(0)
+    params = models.init_params()
+    net = models.make_net(params)
+    results = list(
+        training.train_epochs(net, train_iter, test_iter, loss, 3, 256, params, 0.5)
+    )
+    assert [result.epoch for result in results] == [1, 2, 3]
+    assert results[-1].test_accuracy >= 0.83
+    assert results[0].train_loss > results[1].train_loss > results[2].train_loss
+    assert all(result.seconds > 0 for result in results)
+
+
+def test_the_same_seed_gives_the_same_bits(fashion_mnist):
+    ends = []
+    for seed in (7, 7, 8):
+        loader = data.BatchLoader(
+            fashion_mnist.train_images[:2048],
+            fashion_mnist.train_labels[:2048],
+            256,
+            True,
+        )
+        training.seed_everything(seed)
+        params = models.init_params()
+        net = models.make_net(params)
+        (result,) = training.train_epochs(
+            net, loader, loader, loss, 1, 256, params, 0.5
+        )
+        ends.append((result.train_loss, [param.asnumpy() for param in params]))
+    assert ends[0][0] == ends[1][0] != ends[2][0]
+    for first, second in zip(ends[0][1], ends[1][1], strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_an_epoch_is_the_means_over_samples_or_batches():
+    """Held against sums by hand; the last of the three batches is smaller."""
+    train_iter = batches(n=70)
+    for train_metric in ("sample", "batch"):
+        training.seed_everything(4)
+        params = models.init_params(8)
+        twin_params = [param.copy() for param in params]
+        for param in twin_params:
+            param.attach_grad()
+        net = models.make_net(params)
+        (result,) = training.train_epochs(
+            net, train_iter, train_iter, loss, 1, 32, params, 0.1,
+            train_metric=train_metric,
+        )  # fmt: skip
+        by_hand = models.make_net(twin_params)
+        losses, hits = [], []
+        for X, y in train_iter:
+            with autograd.record():
+                y_hat = by_hand(X)
+                values = loss(y_hat, y)
+            values.backward()
+            training.sgd(twin_params, 0.1, 32)
+            losses.append(values.asnumpy())
+            hits.append(y_hat.asnumpy().argmax(axis=1) == y.asnumpy())
+        if train_metric == "batch":
+            expected = [np.mean([part.mean() for part in c]) for c in (losses, hits)]
+        else:
+            expected = [np.concatenate(c).mean() for c in (losses, hits)]
+        assert [result.train_loss, result.train_accuracy] == pytest.approx(expected)
+
+
+def test_sgd_divides_by_the_batch_size_and_updates_in_place():
+    param = nd.array([1.0, 2.0])
+    param.attach_grad()
+    param.grad[:] = nd.array([4.0, -8.0])
+    training.sgd([param], lr=0.5, batch_size=4)
+    np.testing.assert_array_equal(param.asnumpy(), [0.5, 3.0])
+
+
+def test_evaluate_accuracy_counts_samples():
+    scores = nd.array([[0, 1], [1, 0], [0, 1]])
+    labels = nd.array([1, 1, 1], dtype="int32")
+    iterator = [(scores[:2], labels[:2]), (scores[2:], labels[2:])]
+    assert training.evaluate_accuracy(iterator, lambda X: X) == pytest.approx(2 / 3)
+
+
+def test_the_books_line():
+    result = training.EpochResult(1, 0.83941, 0.6874, 0.8176, 1.0)
+    assert str(result) == "epoch 1, loss 0.8394, train acc 0.687, test acc 0.818"
+
+
+def test_a_generator_that_is_left_has_trained_only_what_it_gave():
+    params = models.init_params(8)
+    run = training.train_epochs(
+        models.make_net(params), batches(), batches(), loss, 100, 32, params, 0.1
+    )
+    assert next(run).epoch == 1
+    run.close()
+
+
+def test_a_diverged_run_names_epoch_and_learning_rate():
+    with pytest.raises(training.TrainingDiverged, match=r"epoch \d.* rate 1e\+30"):
+        train(lr=1e30, num_epochs=3)
+    X = nd.full((4, 1, 28, 28), np.nan)
+    with pytest.raises(training.TrainingDiverged, match="found training loss nan"):
+        train(train_iter=[(X, nd.zeros(4))])
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"lr": 0}, "lr: found 0"),
+        ({"lr": -0.5}, "lr: found -0.5"),
+        ({"lr": float("nan")}, "lr: found nan"),
+        ({"lr": None}, "neither trainer nor params and lr"),
+        ({"params": None}, "neither trainer nor params and lr"),
+        ({"params": [nd.zeros(3)]}, r"params\[0\]: found no gradient"),
+        ({"batch_size": 0}, "batch_size: found 0"),
+        ({"batch_size": 1.5}, "batch_size: found 1.5"),
+        ({"num_epochs": 0}, "num_epochs: found 0"),
+        ({"train_metric": "median"}, "train_metric: found 'median'"),
+        ({"train_iter": []}, "train_iter: found no batches"),
+        ({"test_iter": []}, "data_iter: found no batches"),
+        ({"train_iter": batches(classes=11, n=320)}, "labels: found 0 to 10"),
+        ({"train_iter": [(nd.zeros((4, 784)), nd.array([0, 1, -1, 2]))]}, "found -1"),
+        ({"train_iter": [(nd.zeros((4, 784)), nd.zeros(3))]}, r"y \(3,\)"),
+        ({"train_iter": [(nd.zeros((4, 784)), nd.zeros((4, 1)))]}, r"y \(4, 1\)"),
+        ({"train_iter": [(nd.zeros((4, 700)), nd.zeros(4))]}, r"found X \(4, 700\)"),
+        ({"train_iter": [(nd.zeros((2, 1568)), nd.zeros(2))]}, r"output \(4, 10\)"),
+        ({"net": lambda X: X.sum(axis=(1, 2, 3))}, r"output \(32,\)"),
+    ],
+)
+def test_bad_input_is_named(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        train(**kwargs)
