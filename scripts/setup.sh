@@ -86,7 +86,7 @@ make_venv() {
                 "needs. Name another, or leave PYTHON out to have one found."
     elif ! python=$(which_python); then
         can_venv python3 || apt_install python3-venv || :
-        python=$(which_python) || { make_venv_with_uv; return; }
+        python=$(which_python) || python=$(python_from_uv)
     fi
     version=$(usable "$python")
     can_venv "$python" || apt_install "python$version-venv" || :
@@ -96,7 +96,8 @@ make_venv() {
     "$python" -m venv "$venv"
 }
 
-make_venv_with_uv() {
+# Prints the Python 3.11 that uv, a package on PyPI, brings into the user's home.
+python_from_uv() {
     say "no working Python 3.10, 3.11 or 3.12 here; getting 3.11 with uv"
     if ! command -v uv >/dev/null; then
         can_venv python3 || die "uv needs a Python to install it. $(by_hand python3-venv)"
@@ -104,7 +105,7 @@ make_venv_with_uv() {
         "$scratch/uv/bin/python" -m pip install -q "$uv" || die "pip cannot install $uv"
         PATH=$PATH:$scratch/uv/bin
     fi
-    uv venv -q --seed --allow-existing --python 3.11 "$venv" ||
+    { uv python install -q 3.11 && UV_PYTHON_PREFERENCE=only-managed uv python find 3.11; } ||
         die "uv cannot bring Python 3.11. Install Python 3.10, 3.11 or 3.12; then make again."
 }
 

@@ -233,14 +233,17 @@ def test_only_a_newer_python_gets_one_with_uv(project):
     script = (project.bin / "python3").read_text()
     project.fake("python3", script.replace("\n", "\n" + newer, 1))
     project.fake_python("uvs", "3.11")
-    project.fake(
-        "uv",
-        '#!/bin/sh\necho "uv $*" >>"$LOG"\n'
-        f'for venv; do :; done\n{project.bin}/uvs -m venv "$venv"\n',
-    )
-    assert project.setup().returncode == 0
-    assert "uv venv" in project.log.read_text()
-    assert "--python 3.11 .venv" in project.log.read_text()
+    answer = f'#!/bin/sh\n[ "$2" = install ] || echo {project.bin}/uvs\n'
+    project.fake("uv", answer)
+    process = project.setup()
+    assert process.returncode == 0
+    assert "getting 3.11 with uv" in process.stderr
+    assert f"Python 3.11 ({project.bin}/uvs)" in process.stderr
+
+    project.fake("uv", "#!/bin/sh\nexit 2\n")
+    process = project.setup(VENV="other")
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith("setup: uv cannot bring Python")
 
     (project.bin / "uv").unlink()
     process = project.setup(VENV="other", PIP_STATUS="1")
