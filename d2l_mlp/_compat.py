@@ -1,13 +1,15 @@
 """What MXNet 1.9.1 needs of its surroundings, done before it loads; nothing else.
 
-MXNet's last release reads a name that numpy has dropped since, and its library wants
-two shared libraries of the system. Here the name is given back before MXNet loads, and
-a failure to load is told in one message.
+MXNet's last release reads a name that numpy has dropped since, its library wants two
+shared libraries of the system, and the OpenBLAS inside it does not know the processors
+that came after it. Here the name is given back, the kernels are chosen, and a failure
+to load is told in one message.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import re
 import sys
@@ -24,6 +26,9 @@ NUMPY = "1.23.5" if sys.version_info < (3, 12) else "1.26.4"
 
 #: Shared library of the system -> the Debian package that brings it.
 LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
+
+#: What OpenBLAS's SkylakeX kernels are compiled for, as /proc/cpuinfo names it.
+SKYLAKEX = {"avx2", "fma", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
 
 
 class MXNetUnavailable(ImportError):
@@ -44,11 +49,13 @@ class MXNetUnavailable(ImportError):
 
 
 def prepare() -> None:
-    """Give numpy the one name that MXNet 1.9.1 reads and numpy 1.24 to 1.26 lacks.
+    """Ready numpy and the environment for MXNet; may be called any number of times.
 
-    Does nothing with an older numpy, which has it, with numpy 2, which ``load_mxnet``
-    refuses, or with none. May be called any number of times.
+    A numpy older than 1.24 has all names, and with numpy 2, which ``load_mxnet``
+    refuses, or with none there is nothing to ready.
     """
+    if "mxnet" not in sys.modules:
+        choose_kernels()
     try:
         import numpy
     except ImportError:
@@ -57,6 +64,22 @@ def prepare() -> None:
     # masked under `mx.np`. Until numpy 1.23 it was this same alias.
     if (1, 24) <= _version(numpy) < (2, 0):
         numpy.bool = bool  # type: ignore[attr-defined]
+
+
+def choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
+    """Have OpenBLAS use AVX-512 where this processor has it; a user's choice stays.
+
+    The wheel's OpenBLAS 0.3.13 picks its kernels by the processor's model, and takes
+    old ones for a model it does not know: a product of 256×784 and 784×256 took 3.2 ms
+    on a Xeon of model 207 with one thread, 1.7 ms with two, and 0.76 ms with two after
+    this.
+    """
+    try:
+        flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
+    except OSError:
+        return
+    if flags and set(flags.group(1).split()) >= SKYLAKEX:
+        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 
 def load_mxnet() -> ModuleType:

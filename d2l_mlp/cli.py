@@ -201,5 +201,5 @@ def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) 
         "curves.png": plotting.plot_curves(results, edition.epochs, title),
     }
     for name, figure in figures.items():
-        figure.savefig(output / name, dpi=120)
+        figure.savefig(output / name, dpi=120, bbox_inches="tight")
         console.print(f"wrote {output / name}")

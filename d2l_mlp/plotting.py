@@ -155,7 +155,7 @@ def _draw_images(
     pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
     if not pictures:
         raise ValueError("images: found none with a label, expected at least one")
-    figsize = (size, 0.8 + size / len(pictures))
+    figsize = (size, 1.0 + size / len(pictures))
     figure, grid = plt.subplots(
         1, len(pictures), figsize=figsize, squeeze=False, layout="constrained"
     )

@@ -9,7 +9,11 @@ from types import SimpleNamespace
 
 from d2l_mlp import _compat
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import nd
 
 ROOT = Path(__file__).parent.parent
 NO_LIBRARY = (
@@ -157,3 +161,53 @@ def test_masks_of_mxnet_numpy_work_after_the_import():
 def test_run_as_command(monkeypatch, program, expected):
     monkeypatch.setattr(sys, "argv", [program, "doctor"])
     assert _compat.run_as_command() is expected
+
+
+def flags_file(tmp_path, flags):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        f"processor : 0\nflags\t\t: fpu {' '.join(flags)}\nbogomips : 1\n"
+    )
+    return cpuinfo
+
+
+@pytest.mark.parametrize("lacking", [None, "avx512bw", "fma"])
+def test_avx512_kernels_only_where_the_processor_has_all_of_it(
+    tmp_path, monkeypatch, lacking
+):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    cpuinfo = flags_file(tmp_path, _compat.SKYLAKEX - {lacking})
+    _compat.choose_kernels(cpuinfo)
+    chosen = os.environ.pop("OPENBLAS_CORETYPE", None)
+    assert chosen == (None if lacking else "SkylakeX")
+
+
+def test_the_users_choice_of_kernels_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    _compat.choose_kernels(flags_file(tmp_path, _compat.SKYLAKEX))
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_no_cpuinfo_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    _compat.choose_kernels(tmp_path / "none")
+    assert "OPENBLAS_CORETYPE" not in os.environ
+
+
+@given(
+    st.tuples(*[st.integers(1, 300)] * 3),
+    st.tuples(st.booleans(), st.booleans()),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=150)
+def test_the_kernels_in_use_multiply_rightly(shape, transposed, seed):
+    """Old OpenBLAS kernels are known to err on new processors; these must not."""
+    n, k, m = shape
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(n, k)), rng.normal(size=(k, m))
+    given_A = nd.array(A.T if transposed[0] else A)
+    given_B = nd.array(B.T if transposed[1] else B)
+    product = nd.dot(
+        given_A, given_B, transpose_a=transposed[0], transpose_b=transposed[1]
+    )
+    np.testing.assert_allclose(product.asnumpy(), A @ B, atol=2e-6 * k + 2e-5)
