@@ -12,9 +12,16 @@ import numpy as np
 from mxnet import nd
 
 from .download import fetch
-from .releases import DataError, DataFile, is_whole, read_folder, release_ids
+from .releases import (
+    DEBIAN_FOLDER,
+    DataError,
+    DataFile,
+    default_root,
+    is_whole,
+    read_folder,
+    release_ids,
+)
 
-DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 TEXT_LABELS = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
@@ -146,12 +153,6 @@ def load_fashion_mnist(root: str | os.PathLike | None = None) -> FashionMNIST:
         some.release,
         some.path.parent,
     )
-
-
-def default_root() -> Path:
-    """Return Gluon's own folder for this data set (``MXNET_HOME`` is honoured)."""
-    home = os.environ.get("MXNET_HOME") or Path.home() / ".mxnet"
-    return Path(home).expanduser() / "datasets" / "fashion-mnist"
 
 
 def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import platform
 import signal
 import subprocess
@@ -16,7 +15,6 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -155,12 +153,18 @@ def check_data() -> Check:
     mend = (
         f"sudo apt-get install {DEBIAN_DATA}; without it, the first use downloads them"
     )
-    folders = data_folders()
     try:
-        from .releases import is_whole, read_folder, release_ids
+        from .releases import (
+            DEBIAN_FOLDER,
+            default_root,
+            is_whole,
+            read_folder,
+            release_ids,
+        )
     except ImportError:
         found = "cannot be read without numpy"
         return Check("Fashion-MNIST", False, found, expected, "mend numpy first")
+    folders = [default_root(), DEBIAN_FOLDER]
     faults = []
     for folder in folders:
         files, faulty = read_folder(folder)
@@ -170,13 +174,6 @@ def check_data() -> Check:
         faults += faulty
     found = "; ".join(faults) or f"none in {' or '.join(map(str, folders))}"
     return Check("Fashion-MNIST", False, found, expected, mend)
-
-
-def data_folders() -> list[Path]:
-    """Return where the data set is looked for: Gluon's own folder, then Debian's."""
-    home = os.environ.get("MXNET_HOME") or Path.home() / ".mxnet"
-    gluon = Path(home).expanduser() / "datasets" / "fashion-mnist"
-    return [gluon, Path("/usr/share/datasets/fashion-mnist")]
 
 
 def _check(name: str, ok: bool, found: str, expected: str, mend: str) -> Check:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +21,8 @@ import numpy as np
 _FACTS = json.loads(Path(__file__).with_name("releases.json").read_text())
 FILES: tuple[str, ...] = tuple(_FACTS["files"])
 URLS: dict[str, str] = {r["id"]: r["url"] for r in _FACTS["releases"]}
+#: Where Debian's package dataset-fashion-mnist puts the files.
+DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
 class DataError(ValueError):
@@ -39,6 +42,12 @@ class DataFile:
     path: Path
     array: np.ndarray
     release: str
+
+
+def default_root() -> Path:
+    """Return Gluon's own folder for this data set (``MXNET_HOME`` is honoured)."""
+    home = os.environ.get("MXNET_HOME") or Path.home() / ".mxnet"
+    return Path(home).expanduser() / "datasets" / "fashion-mnist"
 
 
 def read_file(path: Path, name: str, source: str | None = None) -> DataFile:

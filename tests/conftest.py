@@ -59,7 +59,7 @@ class Server(ThreadingHTTPServer):
     Attributes:
         files: content by name, without ``.gz``.
         faults: iterator over names of ``Handler`` methods, by file name.
-        gate: what ``slow``, ``stalled`` and ``held`` wait for.
+        gate: what ``slow`` and ``stalled`` wait for; without it, 20 seconds.
         requests: paths asked for.
     """
 
@@ -97,10 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_error(404)
 
     def slow(self):
-        self.server.gate.wait(10)
-
-    def held(self):
-        self.server.gate.wait(60)
+        self.server.gate.wait(20)
         self.good()
 
     def cut_off(self):
@@ -108,7 +105,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def stalled(self):
         self.cut_off()
-        self.server.gate.wait(60)
+        self.server.gate.wait(20)
+        self.wfile.write(self.content[len(self.content) // 2 :])
 
     def wrong_bytes(self):
         """Send another checksum than the bytes before it have."""

@@ -132,13 +132,11 @@ def test_each_image_once_a_pass_with_its_label(labels, batch_size, shuffle):
 
 def test_two_passes_at_once_do_not_disturb_each_other():
     batches = BatchLoader(images_of(10), np.arange(10), 3, shuffle=True)
-    pairs = [
-        (y, other_y) for (_, y), (_, other_y) in zip(batches, batches, strict=True)
-    ]
-    for one_pass in zip(*pairs, strict=True):
-        assert sorted(np.concatenate([y.asnumpy() for y in one_pass])) == list(
-            range(10)
-        )
+    one, other = [], []
+    for (_, y), (_, other_y) in zip(batches, batches, strict=True):
+        one += y.asnumpy().tolist()
+        other += other_y.asnumpy().tolist()
+    assert sorted(one) == sorted(other) == list(range(10))
 
 
 def test_a_batch_may_be_written_to():
@@ -163,9 +161,14 @@ def test_batch_size_that_is_none(folder, batch_size):
 @pytest.mark.parametrize(
     "resize", [0, -1, 1.5, True, False, "32", (), (8,), (8, 0), (8, 8.5), (8, 8, 1)]
 )
-def test_resize_that_is_none(folder, resize):
+def test_resize_that_is_none(resize):
     with pytest.raises(ValueError, match="^resize: found .*, expected "):
-        load_data_fashion_mnist(2, resize, root=folder)
+        BatchLoader(images_of(2), np.arange(2), 2, resize=resize)
+
+
+def test_resize_that_is_none_for_the_loader(folder):
+    with pytest.raises(ValueError, match="^resize: found 0, expected a whole number"):
+        load_data_fashion_mnist(2, resize=0, root=folder)
 
 
 @pytest.mark.parametrize("whole", [np.int64(2), np.uint8(2)])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from d2l_mlp import doctor
+from d2l_mlp import doctor, releases
 
 import pytest
 from rich.console import Console
@@ -90,7 +90,8 @@ def test_other_machine_and_python(monkeypatch):
 @pytest.fixture
 def no_data(tmp_path, monkeypatch) -> list[Path]:
     folders = [tmp_path / "gluon", tmp_path / "debian"]
-    monkeypatch.setattr(doctor, "data_folders", lambda: folders)
+    monkeypatch.setattr(releases, "default_root", lambda: folders[0])
+    monkeypatch.setattr(releases, "DEBIAN_FOLDER", folders[1])
     return folders
 
 

@@ -257,7 +257,7 @@ def test_a_killed_download_leaves_no_file(mirrors, made, root, child):
 
 def test_two_processes_fetch_once(mirrors, made, root, child):
     first, second = mirrors
-    first.faults[TRAIN_IMAGES] = iter(["held"])
+    first.faults[TRAIN_IMAGES] = iter(["slow"])
     both = [child(), child()]
     for process in both:
         assert process.stdout.readline() == "ready\n"
