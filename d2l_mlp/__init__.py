@@ -11,8 +11,6 @@ Raises:
         an ``ImportError`` that names the cause and what mends it.
 """
 
-import lazy_loader
-
 from . import _compat
 
 __version__ = "0.1.0"
@@ -23,4 +21,10 @@ if _compat.run_as_command():
 else:
     _compat.load_mxnet()
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+try:
+    import lazy_loader
+except ModuleNotFoundError:
+    if not _compat.run_as_command():
+        raise
+else:
+    __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

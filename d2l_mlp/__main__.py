@@ -1,5 +1,14 @@
-"""Run the command line as ``python -m d2l_mlp``."""
+"""Run the command line: ``python -m d2l_mlp``."""
 
-from .cli import main
+import sys
+
+try:
+    from .cli import main
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: the package {error.name} is not installed for {sys.executable}. To "
+        f"mend it: make clean setup, or {sys.executable} -m pip install -r "
+        "requirements.txt; then run .venv/bin/python -m d2l_mlp"
+    )
 
 main()

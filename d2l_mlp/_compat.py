@@ -19,7 +19,9 @@ from types import ModuleType
 PYTHONS = ((3, 10), (3, 11), (3, 12))
 
 MACHINE = "Linux x86_64"
-SETUPTOOLS = "pip install 'setuptools<80'"
+PIP = f"{sys.executable} -m pip install"
+#: Mends an environment that lacks packages or has wrong ones.
+REINSTALL = f"make clean setup, or {PIP} --no-deps -r requirements.txt"
 
 #: The numpy that requirements.txt has for this Python.
 NUMPY = "1.23.5" if sys.version_info < (3, 12) else "1.26.4"
@@ -119,15 +121,18 @@ def explain(error: Exception) -> tuple[str, str]:
     if machine != MACHINE:
         return f"found {machine}, expected {MACHINE}", "use such a machine, or Docker"
     if sys.version_info[:2] not in PYTHONS:
-        return f"found Python {version}, expected 3.10 to 3.12", "make setup"
+        return f"found Python {version}, expected 3.10 to 3.12", "make clean setup"
     if missing == "distutils":
-        return "distutils is missing, as Python 3.12 has none", SETUPTOOLS
+        return (
+            "distutils is missing, as Python 3.12 has none",
+            f"{PIP} 'setuptools>=77,<80'",
+        )
     if missing:
-        return f"the package {missing} is not installed", "make setup"
+        return f"the package {missing} is not installed", REINSTALL
     if numpy and _version(numpy) >= (2, 0):
         return (
             f"found numpy {numpy.__version__}, expected {NUMPY}",
-            f"pip install numpy=={NUMPY}",
+            f"{PIP} numpy=={NUMPY}",
         )
     if library:
         name = library[1]
@@ -136,9 +141,11 @@ def explain(error: Exception) -> tuple[str, str]:
             f"the shared library {name} is missing",
             f"sudo apt-get install {package}",
         )
-    return f"{type(error).__name__}: {error}", "make clean setup"
+    return f"{type(error).__name__}: {error}", REINSTALL
 
 
 def _version(numpy: ModuleType) -> tuple[int, int]:
-    major, minor = numpy.__version__.split(".")[:2]
+    # What is left of a half-removed numpy has no version.
+    version = getattr(numpy, "__version__", "0.0")
+    major, minor = version.split(".")[:2]
     return int(major), int(minor)

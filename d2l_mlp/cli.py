@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,8 +22,11 @@ from . import __version__, _compat
 
 if TYPE_CHECKING:
     from .book import Edition
-    from .run import Run, Settings
+    from .run import Run
     from .training import EpochResult
+
+# A wider layer would take more than 3 GB for its weights and their gradient.
+MOST_HIDDENS = 500_000
 
 app = typer.Typer(
     add_completion=False,
@@ -29,16 +34,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The multilayer perceptron from scratch, running again.",
 )
-console = Console(highlight=False, soft_wrap=True)
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
+]
+console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> None:
     """Run the command line; a failure ends in one message and exit code 1."""
+    warnings.showwarning = _print_warning  # type: ignore[assignment]
     try:
         app()
+    except MemoryError:
+        sys.exit("error: the machine's memory is full: take fewer units or images")
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"error: {error}")
+    except RuntimeError as error:
+        # MXNet's own errors bring the trace of its C++ code; the cause comes last.
+        sys.exit(f"error: {str(error).strip().splitlines()[-1]}")
+
+
+def _print_warning(message: Warning | str, *_: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 @app.callback(invoke_without_command=True)
@@ -53,11 +70,11 @@ def _common(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(root: Root = None) -> None:
     """Check Python, MXNet, its libraries and the data; say what mends each fault."""
     from .doctor import diagnose, report
 
-    checks = diagnose()
+    checks = diagnose(root)
     report(checks, console)
     raise typer.Exit(0 if all(check.ok for check in checks) else 1)
 
@@ -67,9 +84,10 @@ def _parse_hiddens(text: str) -> tuple[int, ...]:
         hiddens = tuple(int(part) for part in text.split(","))
     except ValueError:
         hiddens = ()
-    if not hiddens or min(hiddens) < 1:
+    if not hiddens or min(hiddens) < 1 or max(hiddens) > MOST_HIDDENS:
         raise typer.BadParameter(
-            f"found {text!r}, expected whole numbers above 0, such as 256 or 256,128"
+            f"found {text!r}, expected whole numbers from 1 to {MOST_HIDDENS}, "
+            "such as 256 or 256,128"
         )
     return hiddens
 
@@ -82,6 +100,19 @@ def _parse_lr(text: str) -> float:
     if not (lr > 0 and math.isfinite(lr)):
         raise typer.BadParameter(f"found {text!r}, expected a finite number above 0")
     return lr
+
+
+def _check_output(folder: Path) -> None:
+    """Make the folder and try it, before any work that it could lose."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise typer.BadParameter(
+            f"found {folder}, which cannot be written to ({error.strerror}), "
+            "expected a folder for the pictures",
+            param_hint="--output",
+        ) from None
 
 
 @app.command()
@@ -106,14 +137,12 @@ def book(
         int, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same bits.")
     ] = 0,
     linear: Annotated[
-        bool, typer.Option("--linear", help="Softmax regression.")
+        bool, typer.Option("--linear", help="Softmax regression in its place.")
     ] = False,
     gluon: Annotated[
-        bool, typer.Option("--gluon", help="Gluon's net and trainer.")
+        bool, typer.Option("--gluon", help="The same net by Gluon.")
     ] = False,
-    root: Annotated[
-        Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
-    ] = None,
+    root: Root = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
     ),
@@ -121,6 +150,7 @@ def book(
     """Train as the chapter does, each epoch beside the numbers that it printed."""
     _compat.load_mxnet()
     from .book import CHAPTER, LINEAR, load_editions
+    from .data import load_data_fashion_mnist
     from .run import Run, Settings, headline
 
     if linear and num_hiddens:
@@ -137,14 +167,16 @@ def book(
         use_gluon=gluon,
         train_metric=edition.train_metric,
     )
-    output.mkdir(parents=True, exist_ok=True)
-    run = Run(settings, root)
-    console.print(headline(settings.seed, run.train_iter.release))
+    _check_output(output)
+    data = load_data_fashion_mnist(settings.batch_size, root=root)
+    run = Run(settings, data)
+    console.print(headline(settings.seed, data[0].release))
+    console.print(str(settings))
     for difference in edition.differences(settings):
         console.print(f"not as in the book: {difference}")
     results = _train(run, edition)
     if not linear:
-        _train_linear(settings, root)
+        _train_linear(run)
     _draw(run, results, edition, output)
 
 
@@ -165,7 +197,7 @@ def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]
     return results
 
 
-def _train_linear(settings: Settings, root: Path | None) -> None:
+def _train_linear(run: Run) -> None:
     """Print where softmax regression ends, with the book's settings for it."""
     from dataclasses import replace
 
@@ -174,13 +206,14 @@ def _train_linear(settings: Settings, root: Path | None) -> None:
 
     edition = load_editions()[LINEAR]
     linear = replace(
-        settings,
+        run.settings,
         num_hiddens=(),
         lr=edition.lr,
-        num_epochs=min(settings.num_epochs, len(edition.epochs)),
+        num_epochs=min(run.settings.num_epochs, len(edition.epochs)),
         train_metric=edition.train_metric,
     )
-    last = _train(Run(linear, root), edition, quiet=True)[-1]
+    data = (run.train_iter, run.test_iter)
+    last = _train(Run(linear, data), edition, quiet=True)[-1]
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 
 
@@ -190,7 +223,7 @@ def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) 
     from .data import get_fashion_mnist_labels
     from .run import headline
 
-    title = headline(run.settings.seed, run.train_iter.release)
+    title = f"{run.settings}\n{headline(run.settings.seed, run.train_iter.release)}"
     images, labels, predicted = run.predict(9)
     figures = {
         "predictions.png": plotting.plot_predictions(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from mxnet import nd
 
+from ._checks import whole_number
 from .download import fetch
 from .releases import (
     DEBIAN_FOLDER,
@@ -79,7 +80,7 @@ class BatchLoader:
         _check_arrays(images, labels)
         self.images = images
         self.labels = labels.astype(np.int32)
-        self.batch_size = _check_whole_number("batch_size", batch_size)
+        self.batch_size = whole_number("batch_size", batch_size)
         self.shuffle = shuffle
         self.resize = None if resize is None else _check_size(resize)
         self.release = release
@@ -127,7 +128,7 @@ def load_data_fashion_mnist(
         DataError: the data cannot be found, fetched or trusted.
         ValueError: ``batch_size`` or ``resize`` is not a whole number above 0.
     """
-    _check_whole_number("batch_size", batch_size)
+    whole_number("batch_size", batch_size)
     data = load_fashion_mnist(root)
     options = (resize, data.release)
     return (
@@ -166,11 +167,14 @@ def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:
     Raises:
         DataError: no folder and no server has one whole release; lists each finding.
     """
+    asked = root
     root = Path(root).expanduser() if root is not None else default_root()
-    problems = []
+    problems: list[str] = []
     for folder in (root, DEBIAN_FOLDER):
         found, faults = read_folder(folder)
         if is_whole(found):
+            if asked is not None and folder != root:
+                warnings.warn(f"{problems[0]}; using {folder}", stacklevel=2)
             return found
         for fault in faults:
             warnings.warn(f"damaged data file: {fault}", stacklevel=2)
@@ -183,8 +187,8 @@ def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:
     listed = "\n  ".join(problems)
     raise DataError(
         f"Fashion-MNIST was neither found nor downloaded:\n  {listed}\n"
-        "Install it (apt-get install dataset-fashion-mnist), or put its four .gz files "
-        f"into {root}, or give their folder as root."
+        "Install it (sudo apt-get install dataset-fashion-mnist), or put its four .gz "
+        f"files into {root}, or give their folder as root (--root)."
     )
 
 
@@ -201,17 +205,11 @@ def get_fashion_mnist_labels(labels: np.ndarray | nd.NDArray | list[int]) -> lis
     return [TEXT_LABELS[int(number)] for number in numbers]
 
 
-def _check_whole_number(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name}: found {value!r}, expected a whole number above 0")
-    return int(value)
-
-
 def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
     sides = resize if isinstance(resize, (tuple, list)) else (resize, resize)
     if len(sides) != 2:
         raise ValueError(f"resize: found {resize}, expected a side or (width, height)")
-    width, height = (_check_whole_number("resize", side) for side in sides)
+    width, height = (whole_number("resize", side) for side in sides)
     return width, height
 
 

@@ -1,4 +1,8 @@
-"""Fetch Fashion-MNIST; what is not verified never gets the name of a data file."""
+"""Fetch Fashion-MNIST; what is not verified never gets the name of a data file.
+
+By pooch and portalocker: GluonCV's ``download`` writes straight to the final name,
+waits without end on a silent server and knows neither retries nor other processes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from .releases import (
@@ -59,7 +64,7 @@ def fetch(root: Path) -> dict[str, DataFile]:
                     return _fetch_from(base_url, root, found)
                 # A server's answer can also fail to parse, with a plain ValueError.
                 except (ValueError, OSError) as error:
-                    problems.append(f"{base_url}: {error}")
+                    problems.append(f"{base_url}: {_cause(error)}")
     except OSError as error:
         problems.append(f"cannot write to {root}: {error}")
     raise DataError("\n  ".join(problems))
@@ -80,10 +85,11 @@ def _fetch_from(
             several = " and ".join(release_ids(whole))
             raise DataError(f"found files of {several}, expected one release")
         for file in fetched.values():
+            # The temporary file was for this user alone; a cache may be shared.
+            file.path.chmod(0o666 & ~_umask())
             os.replace(file.path, root / file.path.name)
     return {
-        name: DataFile(root / file.path.name, file.array, file.release)
-        for name, file in whole.items()
+        name: replace(file, path=root / file.path.name) for name, file in whole.items()
     }
 
 
@@ -91,11 +97,12 @@ def _download(base_url: str, folder: Path, name: str) -> DataFile:
     import pooch
 
     get = pooch.HTTPDownloader(progressbar=True, chunk_size=2**16, timeout=TIMEOUT)
+    verified = []
 
     def get_verified(url: str, output_file: str, cache: pooch.Pooch) -> None:
         get(url, output_file, cache)
         # A DataError is a ValueError, on which pooch tries again.
-        read_file(Path(output_file), name, source=url)
+        verified.append(read_file(Path(output_file), name, source=url))
 
     pooch.get_logger().setLevel("WARNING")
     cache = pooch.create(
@@ -105,7 +112,25 @@ def _download(base_url: str, folder: Path, name: str) -> DataFile:
         retry_if_failed=RETRIES,
     )
     path = Path(cache.fetch(f"{name}.gz", downloader=get_verified))
-    return read_file(path, name)
+    return replace(verified[-1], path=path)
+
+
+def _cause(error: Exception) -> str:
+    """Say what failed; requests' own texts for this run over several lines."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"gave no answer within {TIMEOUT:g} seconds"
+    if isinstance(error, requests.ConnectionError):
+        return "cannot be reached, or broke off"
+    return str(error)
+
+
+def _umask() -> int:
+    # There is no way to read it but to set it.
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
 
 
 @contextmanager

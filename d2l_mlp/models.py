@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from mxnet import Context, nd
 from mxnet.gluon import nn
 
+from ._checks import whole_number
+
 Net = Callable[[nd.NDArray], nd.NDArray]
 
 
@@ -40,10 +42,12 @@ def init_params(
     Raises:
         ValueError: a layer without units, or a negative ``scale``.
     """
-    hiddens = [num_hiddens] if isinstance(num_hiddens, int) else list(num_hiddens)
-    sizes = [num_inputs, *hiddens, num_outputs]
-    if not all(isinstance(size, int) and size > 0 for size in sizes):
-        raise ValueError(f"layers: found {sizes}, expected whole numbers above 0")
+    hiddens = num_hiddens if isinstance(num_hiddens, Sequence) else [num_hiddens]
+    sizes = [
+        whole_number("num_inputs", num_inputs),
+        *(whole_number("num_hiddens", units) for units in hiddens),
+        whole_number("num_outputs", num_outputs),
+    ]
     if not scale >= 0:
         raise ValueError(f"scale: found {scale}, expected at least 0")
     params = []
@@ -60,7 +64,14 @@ def make_net(params: Sequence[nd.NDArray]) -> Net:
     """Return the net over ``params``: images ``(batch, ...)`` to ``(batch, classes)``.
 
     The net is a plain function; it sees every later change of ``params``.
+
+    Raises:
+        ValueError: no layer, or one without its bias.
     """
+    if not params or len(params) % 2:
+        raise ValueError(
+            f"params: found {len(params)} arrays, expected W and b for each layer"
+        )
     layers = list(zip(params[::2], params[1::2], strict=True))
     num_inputs = params[0].shape[0]
 
@@ -90,12 +101,15 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
     """Copy the hand-written ``params`` into ``twin``, whose weights are transposed.
 
     Raises:
-        ValueError: the two differ in their layers.
+        ValueError: the two differ in the shapes of their layers.
     """
-    found = [W.shape for W in params[::2]]
-    expected = [layer.weight.shape[::-1] for layer in twin]
+    layers = [layer for layer in twin if hasattr(layer, "weight")]
+    found = [param.shape for param in params]
+    expected = []
+    for layer in layers:
+        expected += [layer.weight.shape[::-1], layer.bias.shape]
     if found != expected:
-        raise ValueError(f"params: found layers {found}, expected {expected}")
-    for layer, W, b in zip(twin, params[::2], params[1::2], strict=True):
+        raise ValueError(f"params: found shapes {found}, expected {expected}")
+    for layer, W, b in zip(layers, params[::2], params[1::2], strict=True):
         layer.weight.set_data(W.T)
         layer.bias.set_data(b)

@@ -1,14 +1,16 @@
 """Every picture: images with their labels, curves, the first layer's weights.
 
 Without a display or a notebook the figures are drawn all the same, to be saved with
-``figure.savefig`` or ``pyplot.savefig``.
+``figure.savefig`` or ``pyplot.savefig``. By matplotlib alone: GluonCV's ``plot_image``
+takes colour images only, and its ``TrainingHistory`` puts a loss and an accuracy on one
+axis that ends at 1.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -16,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mxnet import nd
 
-from .training import EpochResult
+if TYPE_CHECKING:
+    from .training import EpochResult
 
 Images: TypeAlias = nd.NDArray | np.ndarray
 
@@ -41,7 +44,7 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
 def show_fashion_mnist(
     images: Images | Sequence[Images], labels: Sequence[str]
 ) -> None:
-    """Show images side by side, each under its label, in pyplot's current figure.
+    """Show images side by side, each under its label, in a new pyplot figure.
 
     Args:
         images: ``(n, 1, 28, 28)``, or n arrays of 784 pixels of any shape and scale.
@@ -69,8 +72,16 @@ def plot_predictions(
     for axes, (true_label, pred_label) in zip(figure.axes, pairs, strict=False):
         if true_label != pred_label:
             axes.title.set_color("tab:red")
-    figure.supxlabel(
-        "above each image: its true label, then the net's", color="dimgray", size=11
+    first = figure.axes[0]
+    first.text(
+        -0.1,
+        1,
+        "true\nthe net's",
+        transform=first.title.get_transform(),
+        fontsize=first.title.get_fontsize(),
+        ha="right",
+        va="baseline",
+        color="dimgray",
     )
     return figure
 
@@ -91,7 +102,7 @@ def plot_curves(
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     columns = ("train_loss", "train_accuracy", "test_accuracy")
     panels = (
-        (left, "training loss", "tab:blue", "o"),
+        (left, "training loss", "tab:purple", "o"),
         (right, "train", "tab:orange", "o"),
         (right, "test", "tab:blue", "s"),
     )
@@ -155,7 +166,7 @@ def _draw_images(
     pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
     if not pictures:
         raise ValueError("images: found none with a label, expected at least one")
-    figsize = (size, 1.0 + size / len(pictures))
+    figsize = (size, 0.8 + size / len(pictures))
     figure, grid = plt.subplots(
         1, len(pictures), figsize=figsize, squeeze=False, layout="constrained"
     )

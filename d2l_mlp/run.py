@@ -7,7 +7,6 @@ for result in run.epochs():
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,9 +43,21 @@ class Settings:
     use_gluon: bool = False
     train_metric: str = "sample"
 
+    def __str__(self) -> str:
+        layers = "-".join(map(str, (784, *self.num_hiddens, 10)))
+        kind = ", by Gluon" if self.use_gluon else ""
+        return (
+            f"net {layers}{kind}, lr {self.lr:g}, batch size {self.batch_size}, "
+            f"{self.num_epochs} epochs"
+        )
+
 
 class Run:
     """One seeded run.
+
+    Args:
+        settings: what it is made of.
+        data: its batches, for training and for the test; loaded if not given.
 
     Attributes:
         settings: what it is made of.
@@ -59,13 +70,11 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, root: str | os.PathLike | None = None
+        self, settings: Settings, data: tuple[BatchLoader, BatchLoader] | None = None
     ) -> None:
         self.settings = settings
-        self.train_iter: BatchLoader
-        self.test_iter: BatchLoader
-        self.train_iter, self.test_iter = load_data_fashion_mnist(
-            settings.batch_size, root=root
+        self.train_iter, self.test_iter = data or load_data_fashion_mnist(
+            settings.batch_size
         )
         seed_everything(settings.seed)
         self._params = init_params(settings.num_hiddens)
@@ -107,7 +116,10 @@ class Run:
 
 
 def headline(seed: int, release: str | None) -> str:
-    """Say in one line what it takes to get the same bits again."""
+    """Say in one line what a run stands on.
+
+    The same line, settings and kind of processor give the same bits again.
+    """
     return (
         f"seed {seed}, Fashion-MNIST {release}, mxnet {mxnet.__version__}, "
         f"numpy {np.__version__}, Python {platform.python_version()}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from mxnet import MXNetError, autograd, gluon, nd
 
+from . import _checks
 from .models import Net
 
 Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
@@ -53,28 +54,44 @@ def seed_everything(seed: int) -> None:
     """Seed Python's, NumPy's and MXNet's random numbers.
 
     NumPy's too, since Gluon shuffles with them: ``mx.random.seed`` is not enough.
+
+    Args:
+        seed: 0 to 2**31 - 1.
+
+    Raises:
+        ValueError: ``seed`` is out of that range.
     """
     from gluoncv.utils import random
 
+    # MXNet would cut a longer number short and say nothing.
+    if _checks.whole_number("seed", seed, least=0) >= 2**31:
+        raise ValueError(f"seed: found {seed}, expected 0 to {2**31 - 1}")
     random.seed(seed)
 
 
 def sgd(params: Sequence[nd.NDArray], lr: float, batch_size: int) -> None:
-    """Update ``params`` in place: ``param -= lr * param.grad / batch_size``."""
+    """Update each of ``params`` in place, by its gradient summed over a batch.
+
+    ``param = param - lr * param.grad / batch_size``, where ``param.grad`` has the shape
+    of ``param``; any dtype.
+    """
     for param in params:
-        param[:] = param - lr * param.grad / batch_size
+        step = lr * param.grad / batch_size
+        # Not param[:] = param - step, which makes a second array and copies it.
+        nd.elemwise_sub(param, step, out=param)
 
 
 def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
-    """Return the share of samples in ``data_iter`` that ``net`` classifies rightly.
+    """Return the share of samples, in 0..1, that ``net`` classifies rightly.
+
+    Args:
+        data_iter: batches ``(X, y)``, X of any shape ``(batch, ...)``, y ``(batch,)``.
+        net: gives scores ``(batch, classes)``.
 
     Raises:
-        ValueError: ``data_iter`` is empty.
+        ValueError: ``data_iter`` is empty, or a batch does not fit ``net``.
     """
-    correct, n = [], 0
-    for X, y in data_iter:
-        correct.append(_count_correct(net(X), y))
-        n += y.size
+    correct, n = _count_all(data_iter, net)
     if n == 0:
         raise ValueError("data_iter: found no batches, expected at least one")
     return float(_fetch(correct).sum()) / n
@@ -87,7 +104,7 @@ def train_epochs(
     loss: Loss,
     num_epochs: int,
     batch_size: int,
-    params: Sequence[nd.NDArray] | None = None,
+    params: Iterable[nd.NDArray] | None = None,
     lr: float | None = None,
     trainer: gluon.Trainer | None = None,
     *,
@@ -112,13 +129,15 @@ def train_epochs(
         ValueError: an argument or a batch is not as described above.
         TrainingDiverged: the loss is NaN or infinite.
     """
-    _check_arguments(num_epochs, batch_size, params, lr, trainer, train_metric)
+    params = None if params is None else list(params)
+    _check_arguments(num_epochs, batch_size, train_metric)
+    _checks.optimizer(params, lr, trainer)
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()
         losses, correct, sizes = [], [], []
         for X, y in train_iter:
             with autograd.record():
-                y_hat = _checked(net, X, y) if epoch == 1 else net(X)
+                y_hat = _scores(net, X, y)
                 loss_sum = loss(y_hat, y).sum()
             loss_sum.backward()
             if trainer is not None:
@@ -128,15 +147,19 @@ def train_epochs(
             losses.append(loss_sum)
             correct.append(_count_correct(y_hat, y))
             sizes.append(y.size)
-        if not sizes:
-            raise ValueError("train_iter: found no batches, expected at least one")
-        # Nothing is fetched before here: a number taken to Python halts the engine.
-        test_accuracy = evaluate_accuracy(test_iter, net)
-        train_loss, train_accuracy = (
-            _mean(_fetch(sums), sizes, train_metric) for sums in (losses, correct)
-        )
+        test_correct, test_size = _count_all(test_iter, net)
+        _check_passes(epoch, train_iter=sum(sizes), test_iter=test_size)
+        # The one stop: a number taken to Python halts the engine until it is there.
+        sums = _fetch(losses + correct + test_correct)
+        train_loss = _mean(sums[: len(sizes)], sizes, train_metric)
+        train_accuracy = _mean(sums[len(sizes) : 2 * len(sizes)], sizes, train_metric)
+        test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
         if not math.isfinite(train_loss):
-            raise TrainingDiverged(_diverged(epoch, train_loss, lr, trainer))
+            raise TrainingDiverged(
+                f"epoch {epoch}: found training loss {train_loss} at learning rate "
+                f"{trainer.learning_rate if trainer else lr}, expected a finite "
+                "number: try a smaller learning rate"
+            )
         seconds = time.perf_counter() - start
         yield EpochResult(epoch, train_loss, train_accuracy, test_accuracy, seconds)
 
@@ -148,7 +171,7 @@ def train_ch3(
     loss: Loss,
     num_epochs: int,
     batch_size: int,
-    params: Sequence[nd.NDArray] | None = None,
+    params: Iterable[nd.NDArray] | None = None,
     lr: float | None = None,
     trainer: gluon.Trainer | None = None,
     *,
@@ -170,8 +193,30 @@ def train_ch3(
         print(result, flush=True)
 
 
+def _scores(net: Net, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+    """Return ``net(X)``, after holding the batch against it."""
+    try:
+        y_hat = net(X)
+    except (MXNetError, ValueError) as error:
+        cause = str(error).strip().splitlines()[-1]
+        raise ValueError(
+            f"net: found X {X.shape}, which it cannot take: {cause}"
+        ) from None
+    _checks.batch(X, y, y_hat.shape)
+    return y_hat
+
+
 def _count_correct(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
     return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
+
+
+def _count_all(data_iter: Batches, net: Net) -> tuple[list[nd.NDArray], int]:
+    """Return the right answers of each batch, still in the engine, and the size."""
+    correct, n = [], 0
+    for X, y in data_iter:
+        correct.append(_count_correct(_scores(net, X, y), y))
+        n += y.size
+    return correct, n
 
 
 def _fetch(scalars: list[nd.NDArray]) -> np.ndarray:
@@ -185,68 +230,19 @@ def _mean(sums: np.ndarray, sizes: list[int], train_metric: str) -> float:
     return float(sums.sum() / sum(sizes))
 
 
-def _check_arguments(
-    num_epochs: int,
-    batch_size: int,
-    params: Sequence[nd.NDArray] | None,
-    lr: float | None,
-    trainer: gluon.Trainer | None,
-    train_metric: str,
-) -> None:
-    for name, value in (("num_epochs", num_epochs), ("batch_size", batch_size)):
-        if not isinstance(value, (int, np.integer)) or value < 1:
-            raise ValueError(f"{name}: found {value!r}, expected a whole number from 1")
+def _check_arguments(num_epochs: int, batch_size: int, train_metric: str) -> None:
+    _checks.whole_number("num_epochs", num_epochs)
+    _checks.whole_number("batch_size", batch_size)
     if train_metric not in ("sample", "batch"):
         raise ValueError(
             f"train_metric: found {train_metric!r}, expected 'sample' or 'batch'"
         )
-    if trainer is not None:
-        return
-    if not params or lr is None:
-        raise ValueError("found neither trainer nor params and lr, expected one")
-    if not (lr > 0 and math.isfinite(lr)):
-        raise ValueError(f"lr: found {lr}, expected a finite number above 0")
-    for i, param in enumerate(params):
-        if param.grad is None:
-            raise ValueError(f"params[{i}]: found no gradient, call its attach_grad()")
 
 
-def _checked(net: Net, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    """Return ``net(X)``; hold the shapes and labels of the batch against it.
-
-    The loss would take a label out of range for the nearest class and say nothing.
-    """
-    if y.ndim != 1 or X.shape[0] != y.shape[0]:
-        raise ValueError(
-            f"batch: found X {X.shape} and y {y.shape}, "
-            "expected as many labels (n,) as images (n, ...)"
-        )
-    try:
-        y_hat = net(X)
-    except MXNetError as error:
-        cause = str(error).strip().splitlines()[-1]
-        raise ValueError(
-            f"net: found X {X.shape}, which it cannot take: {cause}"
-        ) from None
-    if y_hat.ndim != 2 or y_hat.shape[0] != y.shape[0]:
-        raise ValueError(
-            f"net: found output {y_hat.shape} for X {X.shape}, "
-            f"expected ({y.shape[0]}, classes)"
-        )
-    labels = y.asnumpy()
-    if labels.min() < 0 or labels.max() >= y_hat.shape[1]:
-        raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, "
-            f"expected 0 to {y_hat.shape[1] - 1}, one for each output of the net"
-        )
-    return y_hat
-
-
-def _diverged(
-    epoch: int, train_loss: float, lr: float | None, trainer: gluon.Trainer | None
-) -> str:
-    rate = lr if trainer is None else trainer.learning_rate
-    return (
-        f"epoch {epoch}: found training loss {train_loss} at learning rate {rate}, "
-        "expected a finite number: try a smaller learning rate"
-    )
+def _check_passes(epoch: int, **sizes: int) -> None:
+    for name, size in sizes.items():
+        if size == 0:
+            raise ValueError(
+                f"{name}: found no batches in epoch {epoch}, expected at least one at "
+                "each pass: a list or a loader, which starts anew, not a generator"
+            )

@@ -172,4 +172,4 @@ get_data
 get_packages
 rm "$venv/.unfinished"
 touch "$venv/.installed"
-say "done; now: make book"
+say "done"

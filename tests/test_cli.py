@@ -25,6 +25,7 @@ def test_book_prints_and_draws(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.match("seed 0, Fashion-MNIST 2017-08-31, mxnet 1.9.1, numpy 1", lines[0])
+    assert lines.pop(1) == "net 784-256-10, lr 0.5, batch size 256, 2 epochs"
     epochs = [re.match(LINE, line) for line in lines[1:3]]
     assert [int(epoch[1]) for epoch in epochs] == [1, 2]
     assert 0.8 < float(epochs[1][4]) < 0.87
@@ -86,6 +87,7 @@ def test_a_terminal_shows_a_progress_bar(tmp_path):
         (["book", "--lr", "fast"], 2, "found 'fast'"),
         (["book", "--num-hiddens", "256,"], 2, "found '256,', expected whole"),
         (["book", "--num-hiddens", "0"], 2, "found '0'"),
+        (["book", "--num-hiddens", "9999999999"], 2, "found '9999999999'"),
         (["book", "--num-epochs", "0"], 2, "--num-epochs"),
         (["book", "--batch-size", "0"], 2, "--batch-size"),
         (["book", "--seed", "-1"], 2, "--seed"),
@@ -110,6 +112,23 @@ def test_a_run_that_diverges_ends_in_one_line(tmp_path):
 def test_an_output_that_cannot_be_written_is_named_before_the_training(tmp_path):
     (tmp_path / "file").touch()
     done = run("book", "--output", tmp_path / "file")
-    assert done.returncode == 1
-    assert str(tmp_path / "file") in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "cannot be written to" in done.stderr and "Traceback" not in done.stderr
     assert "epoch" not in done.stdout
+
+
+def test_brackets_in_a_path_are_just_brackets(tmp_path):
+    folder = tmp_path / "runs[a]" / "[/b]"
+    done = run("book", "--linear", "--num-epochs", 1, "--output", folder)
+    assert done.returncode == 0, done.stderr
+    assert f"wrote {folder}/curves.png" in done.stdout
+
+
+def test_a_damaged_file_is_warned_of_in_a_line(tmp_path):
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"damaged")
+    options = ["--linear", "--num-epochs", 1, "--root", tmp_path]
+    done = run("book", *options, "--output", tmp_path / "pictures")
+    assert done.returncode == 0
+    damaged, instead = done.stderr.splitlines()
+    assert damaged.startswith(f"warning: damaged data file: {tmp_path}/train-images")
+    assert instead.startswith("warning: ") and "; using /" in instead

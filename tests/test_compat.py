@@ -92,9 +92,13 @@ def test_unknown_name_is_an_attribute_error():
 @pytest.mark.parametrize(
     ("error", "cause", "mend"),
     [
-        (ModuleNotFoundError(name="mxnet"), "mxnet is not installed", "make setup"),
-        (ModuleNotFoundError(name="graphviz"), "graphviz is not", "make setup"),
-        (ModuleNotFoundError(name="distutils"), "distutils", "setuptools<80"),
+        (
+            ModuleNotFoundError(name="mxnet"),
+            "mxnet is not installed",
+            _compat.REINSTALL,
+        ),
+        (ModuleNotFoundError(name="graphviz"), "graphviz is not", _compat.REINSTALL),
+        (ModuleNotFoundError(name="distutils"), "distutils", "setuptools>=77,<80"),
         (OSError(NO_LIBRARY), "libquadmath.so.0", "install libquadmath0"),
         (OSError(NO_LIBRARY.replace("quadmath", "rt")), "librt.so.0", "librt.so.0"),
         (ValueError("odd"), "ValueError: odd", "make clean setup"),
@@ -110,7 +114,7 @@ def test_explain_numpy_2(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(__version__="2.4.0rc1"))
     cause, mend = _compat.explain(AttributeError("module 'numpy' has no 'bool'"))
     assert cause == f"found numpy 2.4.0rc1, expected {_compat.NUMPY}"
-    assert mend == f"pip install numpy=={_compat.NUMPY}"
+    assert mend == f"{sys.executable} -m pip install numpy=={_compat.NUMPY}"
 
 
 def test_explain_names_the_machine_and_the_python_first(monkeypatch):
@@ -211,3 +215,20 @@ def test_the_kernels_in_use_multiply_rightly(shape, transposed, seed):
         given_A, given_B, transpose_a=transposed[0], transpose_b=transposed[1]
     )
     np.testing.assert_allclose(product.asnumpy(), A @ B, atol=2e-6 * k + 2e-5)
+
+
+@pytest.mark.parametrize("package", ["lazy_loader", "typer", "rich"])
+def test_a_command_without_its_packages_says_what_to_do(package, tmp_path):
+    """As on a fresh clone, where somebody runs the doctor with the system's Python."""
+    (tmp_path / f"{package}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {package}', name={package!r})\n"
+    )
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    process = subprocess.run(
+        [sys.executable, "-m", "d2l_mlp", "doctor"],
+        env=env, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    said = process.stdout + process.stderr
+    assert package in said and "make clean setup" in said

@@ -319,3 +319,8 @@ def test_default_root_is_used(mirrors, tmp_path):
 def test_home_is_understood(mirrors, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert data.load_fashion_mnist("~/data").folder == tmp_path / "home" / "data"
+
+
+def test_a_root_without_data_is_not_passed_over_in_silence(tmp_path, fashion_mnist):
+    with pytest.warns(UserWarning, match=f"{tmp_path}: found 0 of the four .*; using"):
+        assert data.load_fashion_mnist(tmp_path).folder == data.DEBIAN_FOLDER

@@ -1,5 +1,6 @@
 import itertools
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -112,6 +113,16 @@ def test_the_real_files_come_whole(fashion_mnist, server, monkeypatch, root):
             getattr(fetched, part), getattr(fashion_mnist, part)
         )
     assert contents(root) == mirror.files
+
+
+def test_a_cache_may_be_shared(mirrors, made, root):
+    umask = os.umask(0o022)
+    try:
+        data.find_release(root)
+    finally:
+        os.umask(umask)
+    modes = {path.stat().st_mode & 0o777 for path in root.glob("*.gz")}
+    assert modes == {0o644}
 
 
 def test_a_relative_root(mirrors, made, tmp_path, monkeypatch):

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 from d2l_mlp import data, models, training
 
 import gluonbook
@@ -37,7 +39,7 @@ def train(net=None, train_iter=None, test_iter=None, **kwargs):
     )
 
 
-def test_bit_for_bit_the_published_gluonbook(debian_as_gluon_cache, capsys):
+def test_bit_for_bit_the_published_gluonbook(gluon_finds_debians_files, capsys):
     """Its data loader with four workers, its loop and prints, against ours."""
     ends = []
     for book in (gluonbook, None):
@@ -155,13 +157,47 @@ def test_the_books_line():
     assert str(result) == "epoch 1, loss 0.8394, train acc 0.687, test acc 0.818"
 
 
-def test_a_generator_that_is_left_has_trained_only_what_it_gave():
+def test_an_epoch_trains_only_when_it_is_asked_for():
+    passes = []
+
+    class Counted(list):
+        def __iter__(self):
+            passes.append(1)
+            return super().__iter__()
+
     params = models.init_params(8)
     run = training.train_epochs(
-        models.make_net(params), batches(), batches(), loss, 100, 32, params, 0.1
+        models.make_net(params), Counted(batches()), batches(), loss, 9, 32, params, 0.1
     )
     assert next(run).epoch == 1
+    after_one = params[0].asnumpy()
+    assert len(passes) == 1
+    assert next(run).epoch == 2
     run.close()
+    assert len(passes) == 2
+    assert np.abs(params[0].asnumpy() - after_one).max() > 0
+
+
+def test_params_may_be_any_iterable():
+    params = models.init_params(8)
+    before = params[0].asnumpy()
+    train(net=models.make_net(params), params=(param for param in params))
+    assert np.abs(params[0].asnumpy() - before).max() > 0
+
+
+def test_the_engine_is_stopped_once_an_epoch(monkeypatch):
+    """Nothing that the net computes is fetched, however many batches there are."""
+    fetched = []
+    asnumpy = nd.NDArray.asnumpy
+    monkeypatch.setattr(
+        nd.NDArray, "asnumpy", lambda self: fetched.append(self.shape) or asnumpy(self)
+    )
+    counts = []
+    for n in (64, 640):
+        fetched.clear()
+        train(train_iter=batches(n), num_epochs=2)
+        counts.append(sum(shape != (32,) for shape in fetched))
+    assert counts == [2, 2], "labels, (32,), are at hand; anything else is computed"
 
 
 def test_a_diverged_run_names_epoch_and_learning_rate():
@@ -180,22 +216,50 @@ def test_a_diverged_run_names_epoch_and_learning_rate():
         ({"lr": float("nan")}, "lr: found nan"),
         ({"lr": None}, "neither trainer nor params and lr"),
         ({"params": None}, "neither trainer nor params and lr"),
-        ({"params": [nd.zeros(3)]}, r"params\[0\]: found no gradient"),
+        ({"params": [nd.zeros(3)]}, r"params\[0\]: found NDArray without a gradient"),
         ({"batch_size": 0}, "batch_size: found 0"),
         ({"batch_size": 1.5}, "batch_size: found 1.5"),
         ({"num_epochs": 0}, "num_epochs: found 0"),
         ({"train_metric": "median"}, "train_metric: found 'median'"),
         ({"train_iter": []}, "train_iter: found no batches"),
-        ({"test_iter": []}, "data_iter: found no batches"),
-        ({"train_iter": batches(classes=11, n=320)}, "labels: found 0 to 10"),
+        ({"test_iter": []}, "test_iter: found no batches"),
+        ({"train_iter": batches(classes=11, n=320)}, "labels: found . to 10"),
         ({"train_iter": [(nd.zeros((4, 784)), nd.array([0, 1, -1, 2]))]}, "found -1"),
-        ({"train_iter": [(nd.zeros((4, 784)), nd.zeros(3))]}, r"y \(3,\)"),
-        ({"train_iter": [(nd.zeros((4, 784)), nd.zeros((4, 1)))]}, r"y \(4, 1\)"),
+        (
+            {"train_iter": [(nd.zeros((4, 784)), nd.zeros(3))]},
+            r"shape \(3,\), expected \(4,\)",
+        ),
+        ({"train_iter": [(nd.zeros((4, 784)), nd.zeros((4, 1)))]}, r"shape \(4, 1\)"),
         ({"train_iter": [(nd.zeros((4, 700)), nd.zeros(4))]}, r"found X \(4, 700\)"),
         ({"train_iter": [(nd.zeros((2, 1568)), nd.zeros(2))]}, r"output \(4, 10\)"),
+        ({"train_iter": iter(batches()), "num_epochs": 2}, "no batches in epoch 2"),
+        ({"test_iter": [(nd.zeros((4, 784)), nd.full(4, 77))]}, "labels: found 77"),
+        ({"test_iter": [(nd.zeros((4, 784)), nd.zeros((4, 1)))]}, r"shape \(4, 1\)"),
+        ({"test_iter": [(nd.zeros((4, 700)), nd.zeros(4))]}, r"found X \(4, 700\)"),
+        ({"train_iter": [(nd.zeros((2, 784)), nd.array([np.nan, 1]))]}, "found nan"),
+        ({"train_iter": [(nd.zeros((2, 784)), nd.array([0.5, 1]))]}, "fractions"),
+        ({"params": models.init_params(8)[0]}, "found NDArray without"),
+        ({"params": {"W1": 1}}, "found str without a gradient"),
+        ({"lr": "0.1"}, "lr: found '0.1'"),
+        ({"trainer": "sgd"}, "trainer: found str"),
+        ({"trainer": SimpleNamespace(step=1, learning_rate=-1)}, "rate: found -1"),
+        ({"batch_size": True}, "batch_size: found True"),
         ({"net": lambda X: X.sum(axis=(1, 2, 3))}, r"output \(32,\)"),
     ],
 )
 def test_bad_input_is_named(kwargs, message):
     with pytest.raises(ValueError, match=message):
         train(**kwargs)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 1.5, "0"])
+def test_seeds_out_of_range_are_refused(seed):
+    with pytest.raises(ValueError, match="seed: found"):
+        training.seed_everything(seed)
+
+
+def test_evaluate_accuracy_checks_its_batches():
+    with pytest.raises(ValueError, match="data_iter: found no batches"):
+        training.evaluate_accuracy([], lambda X: X)
+    with pytest.raises(ValueError, match=r"labels: found shape \(3, 1\)"):
+        training.evaluate_accuracy([(nd.zeros((3, 2)), nd.zeros((3, 1)))], lambda X: X)
