@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from mxnet import MXNetError
 
 if TYPE_CHECKING:
     from mxnet import gluon, nd
@@ -60,24 +61,38 @@ def optimizer(
         parameters(params)
 
 
-def batch(X: nd.NDArray, y: nd.NDArray, scores: tuple[int, ...]) -> None:
-    """Hold a batch against the shape of the net's output, ``(batch, classes)``.
+def scores(
+    net: Callable[[nd.NDArray], nd.NDArray], X: nd.NDArray, y: nd.NDArray
+) -> nd.NDArray:
+    """Return ``net(X)``; refuse a batch that does not fit ``net``, or its labels.
 
     The loss would take a label out of range for the nearest class and say nothing.
     """
     n = X.shape[0]
     if y.shape != (n,):
         raise ValueError(f"labels: found shape {y.shape}, expected ({n},) as X has {n}")
-    if len(scores) != 2 or scores[0] != n:
+    try:
+        y_hat = net(X)
+    except (MXNetError, ValueError) as error:
+        cause = str(error).strip().splitlines()[-1]
         raise ValueError(
-            f"net: found output {scores} for X {X.shape}, expected ({n}, classes)"
+            f"net: found X {X.shape}, which it cannot take: {cause}"
+        ) from None
+    if y_hat.ndim != 2 or y_hat.shape[0] != n:
+        raise ValueError(
+            f"net: found output {y_hat.shape} for X {X.shape}, expected ({n}, classes)"
         )
     # Waits for the labels alone, which the loader has ready, not for the net.
-    labels = y.asnumpy()
-    if not (labels.min() >= 0 and labels.max() < scores[1]):
+    labels(y.asnumpy(), y_hat.shape[1])
+    return y_hat
+
+
+def labels(found: np.ndarray, classes: int) -> None:
+    """Refuse labels that are not whole numbers from 0 to ``classes - 1``."""
+    if not (found.min() >= 0 and found.max() < classes):
         raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, "
-            f"expected 0 to {scores[1] - 1}, one for each output of the net"
+            f"labels: found {found.min()} to {found.max()}, "
+            f"expected 0 to {classes - 1}, one for each output of the net"
         )
-    if labels.dtype.kind == "f" and (labels != labels.round()).any():
+    if found.dtype.kind == "f" and (found != found.round()).any():
         raise ValueError("labels: found fractions, expected whole numbers")

@@ -142,6 +142,9 @@ def book(
     gluon: Annotated[
         bool, typer.Option("--gluon", help="The same net by Gluon.")
     ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Train a static graph of the net.")
+    ] = False,
     root: Root = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
@@ -166,6 +169,7 @@ def book(
         seed=seed,
         use_gluon=gluon,
         train_metric=edition.train_metric,
+        hybridize=fast,
     )
     _check_output(output)
     data = load_data_fashion_mnist(settings.batch_size, root=root)

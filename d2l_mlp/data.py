@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,10 @@ TEXT_LABELS = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
+
+
+#: A batch's X and y, and NumPy's views of their memory.
+Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -91,25 +95,43 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Start a new pass, in a new order if ``shuffle`` is set."""
+        return self.batches(lambda shape: None)
+
+    def batches(
+        self, place: Callable[[tuple[int, ...]], Place | None]
+    ) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        """Start a new pass that writes its batches where ``place`` says.
+
+        Args:
+            place: is given the shape of an X, and returns X and y and NumPy's views of
+                their memory, or None for new arrays.
+        """
         order = np.arange(len(self.labels))
         if self.shuffle:
             # Gluon's RandomSampler draws its order from the same generator.
             np.random.shuffle(order)
+        height, width = self.resize[::-1] if self.resize else self.images.shape[1:3]
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
-            yield self._images(batch), nd.from_numpy(self.labels[batch])
+            images = self._images(batch)
+            shape = (len(batch), 1, height, width)
+            placed = place(shape)
+            # Divided per batch: 47 MB of bytes stay in memory, not 188 MB of floats.
+            if placed is None:
+                X = np.divide(images.reshape(shape), np.float32(255), dtype=np.float32)
+                yield nd.from_numpy(X), nd.from_numpy(self.labels[batch])
+            else:
+                X, y, X_view, y_view = placed
+                np.divide(images.reshape(shape), np.float32(255), out=X_view)
+                np.take(self.labels, batch, out=y_view, mode="clip")
+                yield X, y
 
-    def _images(self, batch: np.ndarray) -> nd.NDArray:
-        images = self.images[batch]
-        if self.resize:
-            images = nd.image.resize(
-                nd.array(images, dtype="uint8"), self.resize
-            ).asnumpy()
-        n, height, width, _ = images.shape
-        # Divided per batch: 47 MB of bytes stay in memory instead of 188 MB of floats,
-        # and the new array becomes the NDArray without another copy.
-        X = np.divide(images, np.float32(255), dtype=np.float32)
-        return nd.from_numpy(X.reshape(n, 1, height, width))
+    def _images(self, batch: np.ndarray) -> np.ndarray:
+        # Far quicker than self.images[batch], which looks at each index first.
+        images = self.images.take(batch, axis=0, mode="clip")
+        if self.resize is None:
+            return images
+        return nd.image.resize(nd.array(images, dtype="uint8"), self.resize).asnumpy()
 
 
 def load_data_fashion_mnist(

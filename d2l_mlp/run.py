@@ -33,6 +33,7 @@ class Settings:
         seed: for ``seed_everything``, 0 to 2**31 - 1.
         use_gluon: train Gluon's twin of the net, with a Gluon trainer.
         train_metric: how training columns are averaged, see ``train_epochs``.
+        hybridize: train a static graph of the net, see ``train_epochs``.
     """
 
     num_hiddens: tuple[int, ...] = (256,)
@@ -42,10 +43,12 @@ class Settings:
     seed: int = 0
     use_gluon: bool = False
     train_metric: str = "sample"
+    hybridize: bool = False
 
     def __str__(self) -> str:
         layers = "-".join(map(str, (784, *self.num_hiddens, 10)))
         kind = ", by Gluon" if self.use_gluon else ""
+        kind += ", hybridized" if self.hybridize else ""
         return (
             f"net {layers}{kind}, lr {self.lr:g}, batch size {self.batch_size}, "
             f"{self.num_epochs} epochs"
@@ -96,6 +99,7 @@ class Run:
             settings.lr,
             self._trainer,
             train_metric=settings.train_metric,
+            hybridize=settings.hybridize,
         )
 
     def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from mxnet import MXNetError, autograd, gluon, nd
+from mxnet import gluon, nd
 
 from . import _checks
 from .models import Net
-
-Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
-Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+from .steps import Batches, EagerStep, Loss, Step, make_step
+from .steps import sgd as sgd
 
 
 class TrainingDiverged(ArithmeticError):
@@ -69,18 +68,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
 
 
-def sgd(params: Sequence[nd.NDArray], lr: float, batch_size: int) -> None:
-    """Update each of ``params`` in place, by its gradient summed over a batch.
-
-    ``param = param - lr * param.grad / batch_size``, where ``param.grad`` has the shape
-    of ``param``; any dtype.
-    """
-    for param in params:
-        step = lr * param.grad / batch_size
-        # Not param[:] = param - step, which makes a second array and copies it.
-        nd.elemwise_sub(param, step, out=param)
-
-
 def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
     """Return the share of samples, in 0..1, that ``net`` classifies rightly.
 
@@ -91,7 +78,7 @@ def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
     Raises:
         ValueError: ``data_iter`` is empty, or a batch does not fit ``net``.
     """
-    correct, n = _count_all(data_iter, net)
+    correct, n = _count_all(data_iter, EagerStep(net))
     if n == 0:
         raise ValueError("data_iter: found no batches, expected at least one")
     return float(_fetch(correct).sum()) / n
@@ -109,6 +96,7 @@ def train_epochs(
     trainer: gluon.Trainer | None = None,
     *,
     train_metric: str = "sample",
+    hybridize: bool | str = False,
 ) -> Iterator[EpochResult]:
     """Train ``net`` and yield an ``EpochResult`` after each epoch.
 
@@ -124,36 +112,34 @@ def train_epochs(
         trainer: steps in place of ``params`` and ``lr``.
         train_metric: ``"sample"`` averages loss and accuracy over the samples;
             ``"batch"`` averages the batches' means, as gluonbook before 0.8.9 did.
+        hybridize: trace the net into a static graph, see ``hybrid.hybridize``; then
+            ``params`` are brought up to date after each epoch, not after each batch.
+            ``"auto"`` goes on without a graph, after a warning, if there can be none.
 
     Raises:
         ValueError: an argument or a batch is not as described above.
         TrainingDiverged: the loss is NaN or infinite.
+        NotTraceable: ``hybridize`` is set and the net cannot be a static graph.
     """
     params = None if params is None else list(params)
     _check_arguments(num_epochs, batch_size, train_metric)
-    _checks.optimizer(params, lr, trainer)
+    step = make_step(net, params, loss, batch_size, lr, trainer, hybridize)
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()
         losses, correct, sizes = [], [], []
-        for X, y in train_iter:
-            with autograd.record():
-                y_hat = _scores(net, X, y)
-                loss_sum = loss(y_hat, y).sum()
-            loss_sum.backward()
-            if trainer is not None:
-                trainer.step(batch_size)
-            elif params is not None and lr is not None:
-                sgd(params, lr, batch_size)
+        for X, y in step.feed(train_iter):
+            loss_sum, hits = step(X, y)
             losses.append(loss_sum)
-            correct.append(_count_correct(y_hat, y))
+            correct.append(hits)
             sizes.append(y.size)
-        test_correct, test_size = _count_all(test_iter, net)
+        test_correct, test_size = _count_all(test_iter, step)
         _check_passes(epoch, train_iter=sum(sizes), test_iter=test_size)
         # The one stop: a number taken to Python halts the engine until it is there.
         sums = _fetch(losses + correct + test_correct)
         train_loss = _mean(sums[: len(sizes)], sizes, train_metric)
         train_accuracy = _mean(sums[len(sizes) : 2 * len(sizes)], sizes, train_metric)
         test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
+        step.sync()
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "
@@ -176,6 +162,7 @@ def train_ch3(
     trainer: gluon.Trainer | None = None,
     *,
     train_metric: str = "sample",
+    hybridize: bool | str = False,
 ) -> None:
     """Train ``net``, print the book's line after each epoch. See ``train_epochs``."""
     for result in train_epochs(
@@ -189,39 +176,25 @@ def train_ch3(
         lr,
         trainer,
         train_metric=train_metric,
+        hybridize=hybridize,
     ):
         print(result, flush=True)
 
 
-def _scores(net: Net, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    """Return ``net(X)``, after holding the batch against it."""
-    try:
-        y_hat = net(X)
-    except (MXNetError, ValueError) as error:
-        cause = str(error).strip().splitlines()[-1]
-        raise ValueError(
-            f"net: found X {X.shape}, which it cannot take: {cause}"
-        ) from None
-    _checks.batch(X, y, y_hat.shape)
-    return y_hat
-
-
-def _count_correct(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-    return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
-
-
-def _count_all(data_iter: Batches, net: Net) -> tuple[list[nd.NDArray], int]:
-    """Return the right answers of each batch, still in the engine, and the size."""
+def _count_all(data_iter: Batches, step: Step) -> tuple[list, int]:
+    """Return each batch's number of right answers, and the number of samples."""
     correct, n = [], 0
-    for X, y in data_iter:
-        correct.append(_count_correct(_scores(net, X, y), y))
+    for X, y in step.feed(data_iter):
+        correct.append(step.count_correct(X, y))
         n += y.size
     return correct, n
 
 
-def _fetch(scalars: list[nd.NDArray]) -> np.ndarray:
+def _fetch(scalars: list) -> np.ndarray:
     """Bring one-element arrays to NumPy at once, as float64 so that sums are exact."""
-    return nd.concat(*scalars, dim=0).asnumpy().astype(np.float64)
+    if isinstance(scalars[0], nd.NDArray):
+        scalars = nd.concat(*scalars, dim=0).asnumpy()
+    return np.asarray(scalars, np.float64)
 
 
 def _mean(sums: np.ndarray, sizes: list[int], train_metric: str) -> float:

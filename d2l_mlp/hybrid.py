@@ -1,0 +1,233 @@
+"""A plain net function, traced once into a static graph that trains fast.
+
+step = hybridize(net, params, loss, batch_size=256, lr=0.5)
+for X, y in step.feed(train_iter):
+loss_sum, correct = step(X, y)
+step.sync()                      # params hold what was learned
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from mxnet import autograd, gluon, nd
+
+from . import _checks, graph
+from .bound import Bound, bind
+from .graph import NotTraceable, name_of
+
+if TYPE_CHECKING:
+    from .models import Net
+
+Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+#: A batch's X and y, and NumPy's views of their memory.
+Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
+
+#: Largest share by which a traced gradient may differ from the eager one.
+TOLERANCE = 1e-5
+
+
+def hybridize(
+    net: Net,
+    params: Sequence[nd.NDArray] | None,
+    loss: Loss,
+    batch_size: int,
+    lr: float | None = None,
+    trainer: gluon.Trainer | None = None,
+    *,
+    rewrite: bool = True,
+) -> HybridStep:
+    """Return a training step for ``net`` that runs as a static graph.
+
+    Args:
+        net: a function of NDArray operators, or a Gluon block, from images
+            ``(batch, ...)`` to scores ``(batch, classes)``.
+        params: its arrays, with gradients attached; a block knows its own.
+        loss: gives each sample's loss.
+        batch_size: what the summed gradient is divided by, for every batch.
+        lr: learning rate of the step; ``step.lr`` may be changed at any time.
+        trainer: updates ``params`` in place of ``lr``.
+        rewrite: put faster operators in place, see ``graph.rewrite``.
+
+    Raises:
+        ValueError: no parameters, no learning rate, a batch that does not fit.
+        NotTraceable: at the first batch of a shape, if the net cannot be a graph, or
+            if its graph does not give the gradients that the net gives.
+    """
+    if isinstance(net, gluon.Block):
+        params = [parameter.data() for parameter in net.collect_params().values()]
+    params = [] if params is None else list(params)
+    _checks.optimizer(params, lr, trainer)
+    return HybridStep(net, params, loss, batch_size, lr, trainer, rewrite)
+
+
+class HybridStep:
+    """A training step over static graphs, one for each shape of batch.
+
+    Without a trainer it descends within the backward pass: the loss's gradient comes in
+    multiplied by ``-lr / batch_size``, and the gradients are added to the weights where
+    they lie. Weights whose values that pass still needs are updated after it.
+
+    Attributes:
+        lr: learning rate, None with a trainer; may be changed between steps.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        params: list[nd.NDArray],
+        loss: Loss,
+        batch_size: int,
+        lr: float | None,
+        trainer: gluon.Trainer | None,
+        rewrite: bool,
+    ) -> None:
+        self.lr = lr
+        self._net, self._params, self._loss = net, params, loss
+        self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
+        self._bound: dict[tuple[Any, ...], Bound] = {}
+        # By the graphs' names: weights that stand transposed, and gradients' memory.
+        self._transposed: dict[str, nd.NDArray] = {}
+        self._gradients: dict[str, nd.NDArray] = {}
+
+    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[float, int]:
+        """Train on a batch; return its summed loss and the number of right answers."""
+        bound = self._load(X, y)
+        bound.forward(is_train=True)
+        result = float(bound.outputs[0][0]), bound.count_correct()
+        self._descend(bound)
+        if self._trainer is not None:
+            for param in self._params:
+                # Gluon asks autograd, which knows nothing of this graph.
+                param._fresh_grad = True
+            self._trainer.step(self._batch_size)
+        return result
+
+    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> int:
+        """Return the number of right answers in a batch, without training."""
+        bound = self._load(X, y)
+        bound.forward(is_train=False)
+        for other in self._bound.values():
+            other.pairs = None
+        return bound.count_correct()
+
+    def feed(self, data_iter: Iterable) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        """Yield the batches of ``data_iter``, a BatchLoader's in the graph's inputs.
+
+        That saves a copy; such a batch holds until the next one is asked for.
+        """
+        batches = getattr(data_iter, "batches", None)
+        return iter(data_iter) if batches is None else batches(self._place)
+
+    def sync(self) -> None:
+        """Bring what was learned into ``params``; those kept transposed lag behind."""
+        for param in self._params:
+            weight = self._transposed.get(name_of(param))
+            if weight is not None:
+                param[:] = weight.T
+
+    def _place(self, shape: tuple[int, ...]) -> Place | None:
+        bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
+        if bound is None:
+            return None
+        return (*bound.inputs, bound.views[0].reshape(shape), bound.views[1])
+
+    def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
+        """Return the graph for batches of this shape, with the batch in its inputs."""
+        key = (X.shape, y.shape, X.dtype, y.dtype)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = self._bind(X, y)
+        if X is not bound.inputs[0]:
+            X.copyto(bound.inputs[0])
+            y.copyto(bound.inputs[1])
+            nd.waitall()
+        _checks.labels(bound.views[1], bound.outputs[1].shape[1])
+        return bound
+
+    def _descend(self, bound: Bound) -> None:
+        if self.lr is not None and self._trainer is None:
+            bound.scale_loss(-self.lr / self._batch_size)
+        bound.backward()
+        if self._trainer is None:
+            bound.add_gradients()
+
+    def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
+        """Trace the net for batches of this shape, bind the graph and try it once."""
+        self.sync()
+        _checks.scores(self._net, X, y)
+        traced = graph.trace(self._net, self._loss, self._params, X, y)
+        if self._rewrite:
+            # A trainer knows the params as they are.
+            movable = [] if self._trainer is not None else self._params
+            graph.rewrite(traced, {name_of(param) for param in movable})
+        if self._bound and traced.transposed != set(self._transposed):
+            raise NotTraceable("net: found another graph for another size of batch")
+        for name in traced.transposed - set(self._transposed):
+            self._transposed[name] = traced.arrays[name].T.copy()
+        bound = self._bind_to_memory(traced, X, y)
+        for source, target in zip((X, y), bound.inputs, strict=True):
+            source.copyto(target)
+        self._verify(traced, bound, X, y)
+        return bound
+
+    def _bind_to_memory(
+        self, traced: graph.Graph, X: nd.NDArray, y: nd.NDArray
+    ) -> Bound:
+        """Bind with weights that all shapes share, and gradients for the trainer."""
+        arrays = traced.arrays | {n: self._transposed[n] for n in traced.transposed}
+        params = {name_of(param): param for param in self._params}
+        params = {name: param for name, param in params.items() if name in arrays}
+        if self._trainer is not None:
+            gradients = {name: param.grad for name, param in params.items()}
+            return bind(traced, arrays, gradients, set(), X, y)
+        addable = graph.addable(traced, set(params))
+        for name in set(params) - addable - set(self._gradients):
+            self._gradients[name] = nd.zeros_like(arrays[name])
+        gradients = {
+            name: arrays[name] if name in addable else self._gradients[name]
+            for name in params
+        }
+        return bind(traced, arrays, gradients, addable, X, y)
+
+    def _verify(
+        self, traced: graph.Graph, bound: Bound, X: nd.NDArray, y: nd.NDArray
+    ) -> None:
+        """Hold the graph's loss and gradients against the plain net's, once."""
+        if traced.is_random():
+            # Two passes through a dropout are two different nets.
+            return
+        with autograd.record():
+            loss_sum = self._loss(self._net(X), y).sum()
+        loss_sum.backward()
+        params = {
+            name_of(param): param
+            for param in self._params
+            if name_of(param) in traced.arrays
+        }
+        expected = {name: param.grad.asnumpy() for name, param in params.items()}
+        weights = {name: self._transposed.get(name, p) for name, p in params.items()}
+        before = {name: weight.asnumpy() for name, weight in weights.items()}
+        bound.forward(is_train=True)
+        pairs = {"loss": (bound.outputs[0].copy(), loss_sum.asnumpy(), 0.0)}
+        self._descend(bound)
+        for name, weight in weights.items():
+            if self._trainer is not None:
+                pairs[name] = (params[name].grad.asnumpy(), expected[name], 0.0)
+                continue
+            moved = weight.asnumpy() - before[name]
+            weight[:] = before[name]
+            step = expected[name] * (-(self.lr or 0) / self._batch_size)
+            step = step.T if name in traced.transposed else step
+            # A sum is rounded to the last bit of the weight, however small the step.
+            pairs[name] = (moved, step, 2.0**-22 * np.abs(before[name]).max())
+        for name, (found, eager, rounding) in pairs.items():
+            error = np.abs(found - eager).max()
+            if not error <= TOLERANCE * np.abs(eager).max() + rounding:
+                where = "loss" if name == "loss" else "gradients"
+                raise NotTraceable(
+                    f"net: found its graph off by {error:.2g} in the {where}, expected "
+                    "those of the plain net: does it depend on more than X and params?"
+                )

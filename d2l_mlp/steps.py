@@ -1,0 +1,147 @@
+"""One training step: the book's, or the same as a static graph."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from mxnet import autograd, gluon, nd
+
+from . import _checks
+from .graph import NotTraceable
+from .hybrid import hybridize as hybridized
+from .models import Net
+
+Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
+Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+
+
+class Step(Protocol):
+    """A way to train on a batch, and to count its right answers."""
+
+    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[Any, Any]:
+        """Train; return the batch's summed loss and number of right answers."""
+
+    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> Any:
+        """Return the number of right answers, without training."""
+
+    def feed(self, data_iter: Batches) -> Batches:
+        """Return the batches of ``data_iter``, each good until the next is taken."""
+
+    def sync(self) -> None:
+        """Bring what was learned into the parameters."""
+
+
+def sgd(params: Sequence[nd.NDArray], lr: float, batch_size: int) -> None:
+    """Update each of ``params`` in place, by its gradient summed over a batch.
+
+    ``param = param - lr * param.grad / batch_size``, where ``param.grad`` has the shape
+    of ``param``; any dtype.
+    """
+    for param in params:
+        step = lr * param.grad / batch_size
+        # Not param[:] = param - step, which makes a second array and copies it.
+        nd.elemwise_sub(param, step, out=param)
+
+
+class EagerStep:
+    """The step that the book takes: record, go back, descend."""
+
+    def __init__(
+        self,
+        net: Net,
+        loss: Loss | None = None,
+        descend: Callable[[], None] | None = None,
+    ) -> None:
+        self.net, self.loss, self.descend = net, loss, descend
+
+    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
+        """Train; what is returned is still in the engine."""
+        assert self.loss is not None and self.descend is not None
+        with autograd.record():
+            y_hat = _checks.scores(self.net, X, y)
+            loss_sum = self.loss(y_hat, y).sum()
+        loss_sum.backward()
+        self.descend()
+        return loss_sum, self._count(y_hat, y)
+
+    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+        """Count; what is returned is still in the engine."""
+        return self._count(_checks.scores(self.net, X, y), y)
+
+    def feed(self, data_iter: Batches) -> Batches:
+        """Return ``data_iter`` itself."""
+        return data_iter
+
+    def sync(self) -> None:
+        """Do nothing: the parameters are what it trains."""
+
+    def _count(self, y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+        return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
+
+
+class AutoStep:
+    """A step over a graph as long as there can be one, then, warned of, the eager."""
+
+    def __init__(self, graph: Step, eager: Step) -> None:
+        self.step, self.eager = graph, eager
+
+    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[float, int]:
+        """Train."""
+        loss_sum, correct = self._try(lambda step: step(X, y))
+        return _number(loss_sum), int(_number(correct))
+
+    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> int:
+        """Count."""
+        return int(_number(self._try(lambda step: step.count_correct(X, y))))
+
+    def feed(self, data_iter: Batches) -> Batches:
+        """Return the batches as the step at hand wants them."""
+        return self.step.feed(data_iter)
+
+    def sync(self) -> None:
+        """Bring what was learned into the parameters."""
+        self.step.sync()
+
+    def _try(self, take: Callable[[Step], Any]) -> Any:
+        try:
+            return take(self.step)
+        except NotTraceable as error:
+            warnings.warn(f"going on without a graph: {error}", stacklevel=4)
+            self.step.sync()
+            self.step = self.eager
+            return take(self.step)
+
+
+def make_step(
+    net: Net,
+    params: list[nd.NDArray] | None,
+    loss: Loss,
+    batch_size: int,
+    lr: float | None,
+    trainer: gluon.Trainer | None,
+    hybridize: bool | str,
+) -> Step:
+    """Return the step that ``train_epochs`` is to take; see its arguments.
+
+    Raises:
+        ValueError: no parameters, no learning rate, or another ``hybridize``.
+    """
+    if hybridize not in (True, False, "auto"):
+        raise ValueError(
+            f"hybridize: found {hybridize!r}, expected True, False or 'auto'"
+        )
+    if trainer is not None:
+        eager = EagerStep(net, loss, lambda: trainer.step(batch_size))
+    else:
+        eager = EagerStep(net, loss, lambda: sgd(params or [], lr or 0, batch_size))
+    if hybridize:
+        graph = hybridized(net, params, loss, batch_size, lr, trainer)
+        return graph if hybridize is True else AutoStep(graph, eager)
+    _checks.optimizer(params, lr, trainer)
+    return eager
+
+
+def _number(value: Any) -> float:
+    return value.asscalar() if isinstance(value, nd.NDArray) else value
