@@ -9,7 +9,7 @@ py := $(VENV)/bin/python
 installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint clean
+.PHONY: help setup book test lint notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -26,6 +26,17 @@ lint: $(installed) ## style, formatting and types
 	$(py) -m ruff check
 	$(py) -m ruff format --check
 	$(py) -m mypy d2l_mlp
+
+notebooks: $(installed) ## run the notebooks and keep their output
+	$(py) scripts/run_notebooks.py notebooks/*.ipynb
+
+bench: $(installed) .venv-bench/.installed ## time this project and its peers
+	$(py) benchmarks/run.py
+
+.venv-bench/.installed: benchmarks/requirements.txt
+	$(py) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install -q -r benchmarks/requirements.txt
+	touch $@
 
 clean: ## remove the environment, caches and build products; results stay
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
