@@ -8,6 +8,7 @@ to load is told in one message.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import platform
@@ -15,6 +16,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -103,6 +105,26 @@ def choose_engine() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # It tells of each graph that oneDNN takes up.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
+    _survive_forks()
+
+
+@cache
+def _survive_forks() -> None:
+    """Let forked processes, as the workers of Gluon's DataLoader, use OpenMP anew.
+
+    A child would inherit the calling thread's team without its threads, and wait for
+    them for ever. One thread is enough for a worker.
+    """
+    try:
+        openmp = ctypes.CDLL("libgomp.so.1")
+        pause, set_threads = openmp.omp_pause_resource_all, openmp.omp_set_num_threads
+    except (OSError, AttributeError):
+        # No OpenMP, of which load_mxnet tells, or one older than GCC 9's.
+        return
+    soft = 1
+    os.register_at_fork(
+        before=lambda: pause(soft), after_in_child=lambda: set_threads(1)
+    )
 
 
 def load_mxnet() -> ModuleType:

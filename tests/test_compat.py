@@ -232,3 +232,43 @@ def test_a_command_without_its_packages_says_what_to_do(package, tmp_path):
     assert "Traceback" not in process.stderr
     said = process.stdout + process.stderr
     assert package in said and "make clean setup" in said
+
+
+def test_workers_forked_after_a_product_do_not_hang():
+    code = """
+import d2l_mlp, numpy as np
+from mxnet import nd
+from mxnet.gluon import data
+A = nd.ones((512, 512))
+nd.FullyConnected(A, A, no_bias=True, num_hidden=512).asnumpy()
+images = nd.array(np.ones((600, 28, 28, 1)), dtype="uint8")
+dataset = data.ArrayDataset(images, np.zeros(600)).transform_first(
+    data.vision.transforms.ToTensor()
+)
+print(sum(len(y) for X, y in data.DataLoader(dataset, 64, num_workers=2)))
+"""
+    env = os.environ | {"OMP_NUM_THREADS": "2", "MXNET_ENGINE_TYPE": "NaiveEngine"}
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env, cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert process.stdout == "600\n", process.stderr
+
+
+def test_engine_and_threads_are_chosen_unless_the_user_has(monkeypatch):
+    names = "MXNET_ENGINE_TYPE", "OMP_NUM_THREADS", "MXNET_SUBGRAPH_VERBOSE"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    _compat.choose_engine()
+    threads = str(len(os.sched_getaffinity(0)))
+    assert [os.environ[name] for name in names] == ["NaiveEngine", threads, "0"]
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    _compat.choose_engine()
+    assert [os.environ[name] for name in names] == ["1", "1", "1"]
+
+
+def test_loading_says_nothing():
+    process = run_python("import d2l_mlp, mxnet; mxnet.nd.ones(3).asnumpy()")
+    assert process.returncode == 0
+    assert process.stdout == process.stderr == ""
