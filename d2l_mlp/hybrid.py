@@ -88,6 +88,7 @@ class HybridStep:
         self._net, self._params, self._loss = net, params, loss
         self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
         self._bound: dict[tuple[Any, ...], Bound] = {}
+        self._placed: Bound | None = None
         # By the graphs' names: weights that stand transposed, and gradients' memory.
         self._transposed: dict[str, nd.NDArray] = {}
         self._gradients: dict[str, nd.NDArray] = {}
@@ -130,17 +131,19 @@ class HybridStep:
 
     def _place(self, shape: tuple[int, ...]) -> Place | None:
         bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
+        self._placed = bound
         if bound is None:
             return None
         return (*bound.inputs, bound.views[0].reshape(shape), bound.views[1])
 
     def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Return the graph for batches of this shape, with the batch in its inputs."""
-        key = (X.shape, y.shape, X.dtype, y.dtype)
-        bound = self._bound.get(key)
-        if bound is None:
-            bound = self._bound[key] = self._bind(X, y)
-        if X is not bound.inputs[0]:
+        bound = self._placed
+        if bound is None or X is not bound.inputs[0]:
+            key = (X.shape, y.shape, X.dtype, y.dtype)
+            bound = self._bound.get(key)
+            if bound is None:
+                bound = self._bound[key] = self._bind(X, y)
             X.copyto(bound.inputs[0])
             y.copyto(bound.inputs[1])
             nd.waitall()
@@ -168,8 +171,8 @@ class HybridStep:
         for name in traced.transposed - set(self._transposed):
             self._transposed[name] = traced.arrays[name].T.copy()
         bound = self._bind_to_memory(traced, X, y)
-        for source, target in zip((X, y), bound.inputs, strict=True):
-            source.copyto(target)
+        X.copyto(bound.inputs[0])
+        y.copyto(bound.inputs[1])
         self._verify(traced, bound, X, y)
         return bound
 
