@@ -6,17 +6,21 @@ import statistics
 from pathlib import Path
 
 from matplotlib import pyplot as plt
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 #: Floating-point operations of an epoch of 784-256-10: forward and backward products.
 GFLOP = 2 * 60_000 * (2 * 784 * 256 + 3 * 256 * 10) / 1e9
+MARKS = ("<!-- results of make bench -->", "<!-- end of results -->")
 OURS = ("hybridized", "plain", "plain, with test pass")
 COLORS = {"hybridized": "tab:blue", "torch": "tab:orange", "jax scan": "tab:green"}
 MARKERS = {"hybridized": "o", "torch": "s", "jax scan": "^"}
 
 
 def write_report(results: dict, folder: Path) -> None:
-    """Write ``table.md`` and the figures for which there are results."""
+    """Draw the figures, and put the tables into the page beside ``folder``, if any.
+
+    They go between the two lines of that page that ``MARKS`` names.
+    """
     parts = []
     if "speed" in results:
         parts.append(_speed_table(results["speed"]))
@@ -31,7 +35,14 @@ def write_report(results: dict, folder: Path) -> None:
         f"{about['date']}, {about['processor']}, Python {about['python']}, "
         f"mxnet {about['mxnet']}; peers: {versions}."
     )
-    (folder / "table.md").write_text("\n\n".join(parts) + "\n")
+    tables = "\n\n".join(parts)
+    print(tables)
+    page = folder.with_suffix(".md")
+    if page.exists():
+        before, rest = page.read_text().split(MARKS[0])
+        _, after = rest.split(MARKS[1])
+        text = f"{before}{MARKS[0]}\n\n{tables}\n\n{MARKS[1]}{after}"
+        page.write_text(text)
 
 
 def _speed_table(speed: dict) -> str:
@@ -80,12 +91,9 @@ def _speed_figure(speed: dict) -> plt.Figure:
         median = statistics.median(peers[name])
         axes.barh(i, median, color=color, edgecolor="gray")
         axes.plot(peers[name], [i] * len(peers[name]), "|", color="black", ms=8)
-        axes.text(max(peers[name]) * 1.05, i, f"{median:.2f}", va="center")
+        axes.text(max(peers[name]) + 0.05, i, f"{median:.2f}", va="center")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xscale="log", xlabel="seconds an epoch (bar: median, strokes: each round)")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    low, high = axes.get_xlim()
-    axes.set_xlim(low, high * 1.4)
+    axes.set(xlabel="seconds an epoch (bar: median, strokes: each round)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -108,6 +116,9 @@ def _scaling_figure(scaling: list[dict]) -> plt.Figure:
             axes.set(xscale="log", yscale="log")
             axes.set_xticks(x, [f"{value:g}" for value in x])
             axes.minorticks_off()
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set(xlabel=scale, ylabel="seconds an epoch")
         axes.grid(alpha=0.3)

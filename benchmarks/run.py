@@ -3,7 +3,8 @@
     make bench
     .venv/bin/python benchmarks/run.py --rounds 7 --only speed
 
-Writes docs/benchmarks/results.json, figures and a table; report.py draws them.
+Writes docs/benchmarks/results.json and figures, and the tables into
+docs/benchmarks.md; report.py makes them of the results.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def sgd(params: Sequence[nd.NDArray], lr: float, batch_size: int) -> None:
     """
     for param in params:
         # Not param[:] = ..., which makes a second array and copies it.
-        nd.elemwise_sub(param, lr / batch_size * param.grad, out=param)
+        nd.broadcast_sub(param, lr / batch_size * param.grad, out=param)
 
 
 class EagerStep:
