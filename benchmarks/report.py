@@ -54,7 +54,9 @@ def _speed_table(speed: dict) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     peers = {name: row for name, row in speed.items() if name != "peak"}
-    for name, row in sorted(peers.items(), key=lambda item: min(item[1]["seconds"])):
+    for name, row in sorted(
+        peers.items(), key=lambda p: statistics.median(p[1]["seconds"])
+    ):
         median = statistics.median(row["seconds"])
         share = GFLOP / median / peak
         lines.append(

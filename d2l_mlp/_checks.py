@@ -36,6 +36,8 @@ def positive(name: str, value: Any) -> float:
 
 def parameters(params: Sequence[nd.NDArray]) -> None:
     """Refuse anything but arrays with gradients attached."""
+    if len({id(param) for param in params}) < len(params):
+        raise ValueError("params: found an array twice, expected each once")
     for i, param in enumerate(params):
         if getattr(param, "grad", None) is None:
             kind = type(param).__name__

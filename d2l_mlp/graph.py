@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import mxnet as mx
+import numpy as np
 from mxnet import MXNetError, autograd, gluon, nd
 
 Node = dict[str, Any]
@@ -91,6 +93,11 @@ def trace(
         child.get_children()[0] for child in autograd.get_symbol(both).get_children()
     ]
     symbol = mx.sym.Group([outputs[0], mx.sym.BlockGrad(outputs[1])])
+    if symbol.list_auxiliary_states():
+        raise NotTraceable(
+            "net: found running statistics, as BatchNorm keeps, which trying the graph "
+            "would move; expected none"
+        )
     names = {name_of(array): array for array in params}
     inputs = set(symbol.list_inputs()) - {name_of(X), name_of(y)}
     if inputs - set(names):
@@ -259,14 +266,16 @@ def _arrays_named_in(thing: Any, seen: set[int]) -> Iterator[nd.NDArray]:
 @contextmanager
 def _values_hidden() -> Iterator[None]:
     """Refuse to give values to Python: a net that branches on them has many graphs."""
+    asnumpy, thread = nd.NDArray.asnumpy, threading.get_ident()
 
-    def refuse(self: nd.NDArray) -> None:
+    def refuse(self: nd.NDArray) -> np.ndarray:
+        if threading.get_ident() != thread:
+            return asnumpy(self)
         raise NotTraceable(
             "net: found that it looks at an array's values (asnumpy, asscalar, if, "
             "float), expected operators alone: one graph cannot hold every branch"
         )
 
-    asnumpy = nd.NDArray.asnumpy
     nd.NDArray.asnumpy = refuse
     try:
         yield

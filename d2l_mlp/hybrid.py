@@ -16,14 +16,13 @@ from mxnet import autograd, gluon, nd
 
 from . import _checks, graph
 from .bound import Bound, bind
+from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
 
 if TYPE_CHECKING:
     from .models import Net
 
 Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
-#: A batch's X and y, and NumPy's views of their memory.
-Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
 
 #: Largest share by which a traced gradient may differ from the eager one.
 TOLERANCE = 1e-5
@@ -57,14 +56,33 @@ def hybridize(
             if its graph does not give the gradients that the net gives.
     """
     if isinstance(net, gluon.Block):
-        params = [parameter.data() for parameter in net.collect_params().values()]
+        params = _trained_arrays(net)
     params = [] if params is None else list(params)
+    if trainer is not None and not params:
+        raise ValueError(
+            "params: found none, expected those that the trainer updates, unless the "
+            "net is a Gluon block"
+        )
     _checks.optimizer(params, lr, trainer)
     return HybridStep(net, params, loss, batch_size, lr, trainer, rewrite)
 
 
+def _trained_arrays(block: gluon.Block) -> list[nd.NDArray]:
+    parameters = block.collect_params().values()
+    try:
+        return [p.data() for p in parameters if p.grad_req != "null"]
+    except RuntimeError as error:
+        raise ValueError(
+            f"net: found a parameter without values ({error}), expected the block "
+            "after initialize() and one call on a batch"
+        ) from None
+
+
 class HybridStep:
     """A training step over static graphs, one for each shape of batch.
+
+    Between ``pull`` and ``sync`` the step owns the parameters: some stand transposed in
+    its memory, and the given arrays lag behind.
 
     Without a trainer it descends within the backward pass: the loss's gradient comes in
     multiplied by ``-lr / batch_size``, and the gradients are added to the weights where
@@ -119,8 +137,18 @@ class HybridStep:
 
         That saves a copy; such a batch holds until the next one is asked for.
         """
-        batches = getattr(data_iter, "batches", None)
-        return iter(data_iter) if batches is None else batches(self._place)
+        # Not for a subclass that has its own way to give batches.
+        own = type(data_iter).__iter__ is BatchLoader.__iter__
+        if isinstance(data_iter, BatchLoader) and own:
+            return data_iter.batches(self._place)
+        return iter(data_iter)
+
+    def pull(self) -> None:
+        """Take up what ``params`` hold now; the opposite of ``sync``."""
+        for param in self._params:
+            weight = self._transposed.get(name_of(param))
+            if weight is not None:
+                weight[:] = param.T
 
     def sync(self) -> None:
         """Bring what was learned into ``params``; those kept transposed lag behind."""
@@ -139,13 +167,14 @@ class HybridStep:
     def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Return the graph for batches of this shape, with the batch in its inputs."""
         bound = self._placed
-        if bound is None or X is not bound.inputs[0]:
+        if bound is None or X is not bound.inputs[0] or y is not bound.inputs[1]:
             key = (X.shape, y.shape, X.dtype, y.dtype)
             bound = self._bound.get(key)
             if bound is None:
                 bound = self._bound[key] = self._bind(X, y)
-            X.copyto(bound.inputs[0])
-            y.copyto(bound.inputs[1])
+            for source, target in zip((X, y), bound.inputs, strict=True):
+                if source is not target:
+                    source.copyto(target)
             nd.waitall()
         _checks.labels(bound.views[1], bound.outputs[1].shape[1])
         return bound
@@ -198,9 +227,12 @@ class HybridStep:
     def _verify(
         self, traced: graph.Graph, bound: Bound, X: nd.NDArray, y: nd.NDArray
     ) -> None:
-        """Hold the graph's loss and gradients against the plain net's, once."""
+        """Hold the graph's scores, loss and gradients against the plain net's, once."""
+        bound.forward(is_train=False)
+        _compare("scores without training", bound.outputs[1], self._net(X).asnumpy())
+        bound.pairs = None
         if traced.is_random():
-            # Two passes through a dropout are two different nets.
+            # Two training passes through a dropout are two different nets.
             return
         with autograd.record():
             loss_sum = self._loss(self._net(X), y).sum()
@@ -214,23 +246,31 @@ class HybridStep:
         weights = {name: self._transposed.get(name, p) for name, p in params.items()}
         before = {name: weight.asnumpy() for name, weight in weights.items()}
         bound.forward(is_train=True)
-        pairs = {"loss": (bound.outputs[0].copy(), loss_sum.asnumpy(), 0.0)}
-        self._descend(bound)
+        _compare("loss", bound.outputs[0], loss_sum.asnumpy())
+        # Not by the learning rate, which may be too small to show a gradient.
+        if self._trainer is None:
+            bound.scale_loss(-1.0)
+        bound.backward()
+        if self._trainer is None:
+            bound.add_gradients()
         for name, weight in weights.items():
             if self._trainer is not None:
-                pairs[name] = (params[name].grad.asnumpy(), expected[name], 0.0)
+                _compare("gradients", params[name].grad.asnumpy(), expected[name])
                 continue
-            moved = weight.asnumpy() - before[name]
+            descent = before[name] - weight.asnumpy()
             weight[:] = before[name]
-            step = expected[name] * (-(self.lr or 0) / self._batch_size)
-            step = step.T if name in traced.transposed else step
+            descent = descent.T if name in traced.transposed else descent
             # A sum is rounded to the last bit of the weight, however small the step.
-            pairs[name] = (moved, step, 2.0**-22 * np.abs(before[name]).max())
-        for name, (found, eager, rounding) in pairs.items():
-            error = np.abs(found - eager).max()
-            if not error <= TOLERANCE * np.abs(eager).max() + rounding:
-                where = "loss" if name == "loss" else "gradients"
-                raise NotTraceable(
-                    f"net: found its graph off by {error:.2g} in the {where}, expected "
-                    "those of the plain net: does it depend on more than X and params?"
-                )
+            rounding = 2.0**-22 * np.abs(before[name]).max()
+            _compare("gradients", descent, expected[name], rounding)
+
+
+def _compare(
+    what: str, found: np.ndarray, expected: np.ndarray, rounding: float = 0.0
+) -> None:
+    error = np.abs(found - expected).max()
+    if not error <= TOLERANCE * np.abs(expected).max() + rounding:
+        raise NotTraceable(
+            f"net: found its graph off by {error:.2g} in the {what}, expected those of "
+            "the plain net: does it depend on more than X and params?"
+        )

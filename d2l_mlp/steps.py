@@ -29,6 +29,9 @@ class Step(Protocol):
     def feed(self, data_iter: Batches) -> Batches:
         """Return the batches of ``data_iter``, each good until the next is taken."""
 
+    def pull(self) -> None:
+        """Take up what the parameters hold now."""
+
     def sync(self) -> None:
         """Bring what was learned into the parameters."""
 
@@ -74,11 +77,14 @@ class EagerStep:
         """Return ``data_iter`` itself."""
         return data_iter
 
+    def pull(self) -> None:
+        """Do nothing: the parameters are what it trains."""
+
     def sync(self) -> None:
         """Do nothing: the parameters are what it trains."""
 
     def _count(self, y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-        return (y_hat.argmax(axis=1) == y.astype("float32")).sum()
+        return (y_hat.argmax(axis=1) == y.astype(y_hat.dtype)).sum()
 
 
 class AutoStep:
@@ -99,6 +105,10 @@ class AutoStep:
     def feed(self, data_iter: Batches) -> Batches:
         """Return the batches as the step at hand wants them."""
         return self.step.feed(data_iter)
+
+    def pull(self) -> None:
+        """Take up what the parameters hold now."""
+        self.step.pull()
 
     def sync(self) -> None:
         """Bring what was learned into the parameters."""

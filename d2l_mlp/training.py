@@ -127,19 +127,23 @@ def train_epochs(
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()
         losses, correct, sizes = [], [], []
-        for X, y in step.feed(train_iter):
-            loss_sum, hits = step(X, y)
-            losses.append(loss_sum)
-            correct.append(hits)
-            sizes.append(y.size)
-        test_correct, test_size = _count_all(test_iter, step)
+        step.pull()
+        try:
+            for X, y in step.feed(train_iter):
+                loss_sum, hits = step(X, y)
+                losses.append(loss_sum)
+                correct.append(hits)
+                sizes.append(y.size)
+            test_correct, test_size = _count_all(test_iter, step)
+        finally:
+            # Whatever happens, params are never half of one state, half of another.
+            step.sync()
         _check_passes(epoch, train_iter=sum(sizes), test_iter=test_size)
         # The one stop: a number taken to Python halts the engine until it is there.
         sums = _fetch(losses + correct + test_correct)
         train_loss = _mean(sums[: len(sizes)], sizes, train_metric)
         train_accuracy = _mean(sums[len(sizes) : 2 * len(sizes)], sizes, train_metric)
         test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
-        step.sync()
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "

@@ -301,3 +301,132 @@ def test_nothing_to_train_is_named():
                 hybridize="yes",
             )
         )  # fmt: skip
+
+
+def small_loader(fashion_mnist, kind=data.BatchLoader, n=600):
+    images, labels = fashion_mnist.train_images[:n], fashion_mnist.train_labels[:n]
+    return kind(images, labels, 256)
+
+
+class Inverted(data.BatchLoader):
+    def __iter__(self):
+        for X, y in super().__iter__():
+            yield 1 - X, y
+
+
+class Counted(list):
+    batches = 3
+
+
+def run_both(train_iter, between=None, num_epochs=3, lr=0.1):
+    """Return the losses, eager and hybridized, and the parameters they end on."""
+    ends = []
+    for hybridize in (False, True):
+        training.seed_everything(0)
+        params = models.init_params(16, scale=0.1)
+        net = models.make_net(params)
+        losses = []
+        for result in training.train_epochs(
+            net, train_iter, train_iter, loss, num_epochs, 256, params, lr,
+            hybridize=hybridize,
+        ):  # fmt: skip
+            losses.append(result.train_loss)
+            if between:
+                between(params)
+        ends.append((losses, [param.asnumpy() for param in params]))
+    return ends
+
+
+def assert_alike(ends):
+    (eager, eager_params), (graph_losses, graph_params) = ends
+    assert graph_losses == pytest.approx(eager, rel=1e-4)
+    for found, expected in zip(graph_params, eager_params, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_loader_of_ones_own_is_listened_to(fashion_mnist):
+    assert_alike(run_both(small_loader(fashion_mnist, Inverted)))
+    assert_alike(run_both(Counted(small_loader(fashion_mnist))))
+
+
+def test_params_changed_between_epochs_are_taken_up(fashion_mnist):
+    def decay(params):
+        for param in params:
+            param[:] = param * 0.5
+
+    assert_alike(run_both(small_loader(fashion_mnist), between=decay))
+
+
+def test_labels_changed_on_the_way_are_taken_up(fashion_mnist):
+    losses = []
+    for feed in (True, False):
+        training.seed_everything(0)
+        params = models.init_params(16)
+        step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
+        loader = small_loader(fashion_mnist)
+        batches = step.feed(loader) if feed else list(loader)
+        losses.append([step(X, (y + 1) % 3)[0] for X, y in batches])
+        losses[-1] += [step(X, (y + 1) % 3)[0] for X, y in batches]
+    assert losses[0][:3] == losses[1][:3]
+
+
+def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):
+    """The good batches before it count, for every parameter, as they do eagerly."""
+    *good, (X, y) = small_loader(fashion_mnist)
+    ends = []
+    for hybridize in (False, True):
+        training.seed_everything(0)
+        params = models.init_params(16, scale=0.1)
+        arguments = (models.make_net(params), [*good, (X, y + 10)], good, loss)
+        with pytest.raises(ValueError, match="labels: found"):
+            next(
+                training.train_epochs(
+                    *arguments, 1, 256, params, 0.1, hybridize=hybridize
+                )
+            )
+        ends.append([param.asnumpy() for param in params])
+    for found, expected in zip(*reversed(ends), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def another_in_training(params):
+    net = models.make_net(params)
+    return lambda X: -net(X) if autograd.is_training() else net(X)
+
+
+@pytest.mark.parametrize("lr", [0.1, 1e-7])
+@pytest.mark.parametrize("make", [another_in_training, alternating])
+def test_a_wrong_graph_is_refused_at_any_learning_rate(batch, make, lr):
+    params = models.init_params(8, scale=1)
+    step = hybrid.hybridize(make(params), params, loss, 256, lr)
+    with pytest.raises(graph.NotTraceable, match="off by"):
+        step(*batch)
+
+
+def test_running_statistics_are_refused_and_auto_goes_on(batch):
+    block = gluon.nn.Sequential()
+    block.add(gluon.nn.Dense(8, in_units=784), gluon.nn.BatchNorm(in_channels=8))
+    block.add(gluon.nn.Dense(10, in_units=8))
+    block.initialize()
+    trainer = gluon.Trainer(block.collect_params(), "sgd", {"learning_rate": 0.1})
+    step = hybrid.hybridize(block, None, loss, 256, trainer=trainer)
+    with pytest.raises(graph.NotTraceable, match="running statistics"):
+        step(*batch)
+    with pytest.warns(UserWarning, match="going on without a graph"):
+        (result,) = training.train_epochs(
+            block, [batch], [batch], loss, 1, 256, trainer=trainer, hybridize="auto"
+        )
+    assert np.isfinite(result.train_loss)
+
+
+def test_blocks_and_trainers_that_lack_something_are_named():
+    deferred = gluon.nn.Dense(10)
+    deferred.initialize()
+    trainer = gluon.Trainer(deferred.collect_params(), "sgd")
+    with pytest.raises(ValueError, match="found a parameter without values"):
+        hybrid.hybridize(deferred, None, loss, 256, trainer=trainer)
+    with pytest.raises(ValueError, match="params: found none"):
+        hybrid.hybridize(lambda X: deferred(X), None, loss, 256, trainer=trainer)
+    W = models.init_params(())[0]
+    with pytest.raises(ValueError, match="an array twice"):
+        hybrid.hybridize(lambda X: X, [W, W], loss, 256, 0.1)

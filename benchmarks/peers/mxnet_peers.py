@@ -54,7 +54,7 @@ class Ours:
 
 
 class GluonHybridized:
-    """``HybridSequential``, hybridized, and ``Trainer``; batches as this project's."""
+    """``HybridSequential``, hybridized, and ``Trainer``; engine as this project's."""
 
     def __init__(self, work: Work) -> None:
         X, y, self.test_X, self.test_y = work.data()
