@@ -1,6 +1,8 @@
 from .data import BatchLoader as BatchLoader
 from .data import get_fashion_mnist_labels as get_fashion_mnist_labels
 from .data import load_data_fashion_mnist as load_data_fashion_mnist
+from .graph import NotTraceable as NotTraceable
+from .hybrid import hybridize as hybridize
 from .models import gluon_twin as gluon_twin
 from .models import init_params as init_params
 from .models import load_params as load_params

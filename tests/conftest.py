@@ -9,6 +9,7 @@ from d2l_mlp import data, releases
 import numpy as np
 import pytest
 from hypothesis import settings
+from mxnet import nd
 from mxnet.gluon.data.vision import datasets
 
 # A busy machine is slow, not wrong.
@@ -164,4 +165,13 @@ def gluon_finds_debians_files(monkeypatch, fashion_mnist, tmp_path):
         datasets,
         "download",
         lambda url, **_: str(fashion_mnist.folder / url.rpartition("/")[2]),
+    )
+
+
+@pytest.fixture(scope="module")
+def batch(fashion_mnist):
+    """A batch of 256 real images, float32 ``(256, 1, 28, 28)``, and int32 labels."""
+    images = fashion_mnist.train_images[:256].reshape(256, 1, 28, 28)
+    return nd.array(images / np.float32(255)), nd.array(
+        fashion_mnist.train_labels[:256], dtype="int32"
     )
