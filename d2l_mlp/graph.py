@@ -127,23 +127,13 @@ def rewrite(graph: Graph, weights: set[str]) -> None:
       reshaping before a sum over everything.
     """
     for i, node in enumerate(graph.nodes):
-        if node["op"] == "Reshape":
-            _rewrite_reshape(graph, i)
-        elif node["op"] == "dot":
-            _rewrite_dot(graph, i, weights)
-        elif node["op"] == "broadcast_add":
-            _rewrite_add(graph, i)
-        elif node["op"] == "_maximum_scalar" and float(node["attrs"]["scalar"]) == 0:
-            node.update(op="Activation", attrs={"act_type": "relu"})
-        elif node["op"] == "mean":
-            _rewrite_mean(graph, i)
-        elif node["op"] == "sum" and not node.get("attrs"):
-            _rewrite_sum(graph, i)
+        if node["op"] in REWRITES:
+            REWRITES[node["op"]](graph, i, weights)
     # What the rewrites left unused goes.
     graph.nodes, graph.heads = _parts(json.loads(graph.symbol().tojson()))
 
 
-def _rewrite_reshape(graph: Graph, i: int) -> None:
+def _rewrite_reshape(graph: Graph, i: int, _: set[str]) -> None:
     (source,) = graph.nodes[i]["inputs"]
     if graph.nodes[source[0]]["name"] == graph.X and len(_uses(graph, source[0])) == 1:
         graph.shapes[graph.X] = _shape(graph, i)
@@ -164,7 +154,7 @@ def _rewrite_dot(graph: Graph, i: int, weights: set[str]) -> None:
         node.update(op="FullyConnected", attrs=attrs)
 
 
-def _rewrite_add(graph: Graph, i: int) -> None:
+def _rewrite_add(graph: Graph, i: int, _: set[str]) -> None:
     node = graph.nodes[i]
     source, bias = node["inputs"]
     product = graph.nodes[source[0]]
@@ -178,7 +168,13 @@ def _rewrite_add(graph: Graph, i: int) -> None:
         node.update(op="FullyConnected", attrs=attrs, inputs=[*product["inputs"], bias])
 
 
-def _rewrite_mean(graph: Graph, i: int) -> None:
+def _rewrite_maximum(graph: Graph, i: int, _: set[str]) -> None:
+    node = graph.nodes[i]
+    if float(node["attrs"]["scalar"]) == 0:
+        node.update(op="Activation", attrs={"act_type": "relu"})
+
+
+def _rewrite_mean(graph: Graph, i: int, _: set[str]) -> None:
     node = graph.nodes[i]
     (source,) = node["inputs"]
     before, after = _shape(graph, *source[:2]), _shape(graph, i)
@@ -186,14 +182,27 @@ def _rewrite_mean(graph: Graph, i: int) -> None:
         node.update(op="Reshape", attrs={"shape": str(after)})
 
 
-def _parts(loaded: dict[str, Any]) -> tuple[list[Node], list[list[int]]]:
-    return loaded["nodes"], loaded["heads"]
-
-
-def _rewrite_sum(graph: Graph, i: int) -> None:
+def _rewrite_sum(graph: Graph, i: int, _: set[str]) -> None:
+    if graph.nodes[i].get("attrs"):
+        return
     (source,) = graph.nodes[i]["inputs"]
     if graph.nodes[source[0]]["op"] == "Reshape":
         source[:] = graph.nodes[source[0]]["inputs"][0]
+
+
+#: What takes the place of an operator; each is tried at every node of its kind.
+REWRITES: dict[str, Callable[[Graph, int, set[str]], None]] = {
+    "Reshape": _rewrite_reshape,
+    "dot": _rewrite_dot,
+    "broadcast_add": _rewrite_add,
+    "_maximum_scalar": _rewrite_maximum,
+    "mean": _rewrite_mean,
+    "sum": _rewrite_sum,
+}
+
+
+def _parts(loaded: dict[str, Any]) -> tuple[list[Node], list[list[int]]]:
+    return loaded["nodes"], loaded["heads"]
 
 
 def _uses(graph: Graph, i: int) -> list[list[int]]:

@@ -4,34 +4,99 @@ import os
 import subprocess
 import sys
 
-from d2l_mlp import data, hybrid, models, training
+from d2l_mlp import data, graph, hybrid, models, training
 
 import numpy as np
 import pytest
+from mxnet import autograd
 from mxnet.gluon import loss as gloss
 
 loss = gloss.SoftmaxCrossEntropyLoss()
 
 
-@pytest.mark.parametrize("num_hiddens", [(256,), ()])
-def test_three_epochs_agree_to_three_decimals(num_hiddens):
+#: Each rewrite alone, with those it builds on, and all together.
+REWRITES = {
+    "none": [],
+    "reshape": ["Reshape"],
+    "dot": ["dot"],
+    "add": ["dot", "broadcast_add"],
+    "maximum": ["_maximum_scalar"],
+    "mean": ["mean"],
+    "sum": ["mean", "sum"],
+    "all": list(graph.REWRITES),
+}
+
+
+@pytest.fixture(params=REWRITES)
+def rewrites(request, monkeypatch):
+    """Leave these rewrites alone in place."""
+    kept = {op: graph.REWRITES[op] for op in REWRITES[request.param]}
+    monkeypatch.setattr(graph, "REWRITES", kept)
+    return kept
+
+
+def test_every_rewrite_is_tried():
+    assert set().union(*list(REWRITES.values())[:-1]) == set(graph.REWRITES)
+
+
+def test_each_rewrite_keeps_scores_loss_and_gradients(batch, rewrites):
+    """To 1e-5; the gradients as the descent of one step at a rate of 1."""
+    X, y = batch
+    training.seed_everything(0)
+    params = models.init_params((64, 32), scale=0.1)
+    twins = [param.copy() for param in params]
+    for twin in twins:
+        twin.attach_grad()
+    with autograd.record():
+        expected = loss(models.make_net(twins)(X), y).sum()
+    expected.backward()
+    net = models.make_net(params)
+    traced = graph.trace(net, loss, params, X, y)
+    before = [node["op"] for node in traced.nodes]
+    graph.rewrite(traced, {graph.name_of(param) for param in params})
+    changed = before != [node["op"] for node in traced.nodes]
+    assert changed == bool(rewrites)
+
+    step = hybrid.hybridize(net, params, loss, len(y), 1.0)
+    loss_sum, _ = step(X, y)
+    step.sync()
+    assert loss_sum == pytest.approx(expected.asscalar(), rel=1e-5)
+    for param, twin in zip(params, twins, strict=True):
+        gradient = twin.grad.asnumpy() / len(y)
+        descent = (twin - param).asnumpy()
+        np.testing.assert_allclose(
+            descent, gradient, atol=1e-5 * np.abs(gradient).max() + 1e-7
+        )
+
+
+def three_epochs(num_hiddens, hybridize):
+    train_iter, test_iter = data.load_data_fashion_mnist(256)
+    training.seed_everything(0)
+    params = models.init_params(num_hiddens)
+    net = models.make_net(params)
+    results = training.train_epochs(
+        net, train_iter, test_iter, loss, 3, 256, params, 0.1, hybridize=hybridize
+    )
+    ends = [(r.train_loss, r.train_accuracy, r.test_accuracy) for r in results]
+    accuracy = training.evaluate_accuracy(test_iter, net)
+    assert accuracy == pytest.approx(ends[-1][2], abs=2e-4)
+    return ends
+
+
+@pytest.fixture(scope="module")
+def eager_ends():
+    return three_epochs((256,), False)
+
+
+def test_three_epochs_agree_to_three_decimals(eager_ends, rewrites):
     """At 0.1; at the chapter's 0.5 the last bit's difference grows beyond that."""
-    lr = 0.1
-    ends = []
-    for hybridize in (False, True):
-        train_iter, test_iter = data.load_data_fashion_mnist(256)
-        training.seed_everything(0)
-        params = models.init_params(num_hiddens)
-        net = models.make_net(params)
-        results = training.train_epochs(
-            net, train_iter, test_iter, loss, 3, 256, params, lr, hybridize=hybridize
-        )
-        ends.append(
-            [(r.train_loss, r.train_accuracy, r.test_accuracy) for r in results]
-        )
-        accuracy = training.evaluate_accuracy(test_iter, net)
-        assert accuracy == pytest.approx(ends[-1][-1][2], abs=2e-4)
-    np.testing.assert_allclose(ends[0], ends[1], atol=5e-4)
+    np.testing.assert_allclose(three_epochs((256,), True), eager_ends, atol=5e-4)
+
+
+def test_three_epochs_of_softmax_regression_agree_too():
+    np.testing.assert_allclose(
+        three_epochs((), True), three_epochs((), False), atol=5e-4
+    )
 
 
 def test_the_chapters_run_learns_hybridized(capsys):
