@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mxnet import autograd, gluon, nd
+from mxnet import MXNetError, autograd, gluon, nd
 
 from . import _checks, graph
 from .bound import Bound, bind
@@ -200,10 +200,18 @@ class HybridStep:
         for name in traced.transposed - set(self._transposed):
             self._transposed[name] = traced.arrays[name].T.copy()
         bound = self._bind_to_memory(traced, X, y)
-        X.copyto(bound.inputs[0])
         y.copyto(bound.inputs[1])
-        self._verify(traced, bound, X, y)
-        return bound
+        # At a kink, as ReLU has at 0, rounding decides which gradient it is; with
+        # other images the kink is elsewhere, and a wrong graph is as wrong.
+        for images in (X, X.flip(axis=X.ndim - 1)):
+            images.copyto(bound.inputs[0])
+            try:
+                self._verify(traced, bound, images, y)
+            except _OtherGradients as error:
+                refusal = error
+            else:
+                return bound
+        raise refusal
 
     def _bind_to_memory(
         self, traced: graph.Graph, X: nd.NDArray, y: nd.NDArray
@@ -222,7 +230,15 @@ class HybridStep:
             name: arrays[name] if name in addable else self._gradients[name]
             for name in params
         }
-        return bind(traced, arrays, gradients, addable, X, y)
+        try:
+            return bind(traced, arrays, gradients, addable, X, y)
+        except MXNetError as error:
+            cause = str(error).strip().splitlines()[-1].strip()
+            raise NotTraceable(
+                f"net: found a graph that MXNet cannot bind ({cause}), expected one "
+                "whose every shape and dtype follows from X, y and params: write "
+                "nd.Cast(X, dtype=...) in place of X.astype(...), which records none"
+            ) from None
 
     def _verify(
         self, traced: graph.Graph, bound: Bound, X: nd.NDArray, y: nd.NDArray
@@ -253,24 +269,35 @@ class HybridStep:
         bound.backward()
         if self._trainer is None:
             bound.add_gradients()
+        after = {name: weight.asnumpy() for name, weight in weights.items()}
         for name, weight in weights.items():
             if self._trainer is not None:
-                _compare("gradients", params[name].grad.asnumpy(), expected[name])
-                continue
-            descent = before[name] - weight.asnumpy()
-            weight[:] = before[name]
+                after[name] = -params[name].grad.asnumpy()
+                before[name] = np.zeros_like(after[name])
+            else:
+                weight[:] = before[name]
+        for name in weights:
+            descent = before[name] - after[name]
             descent = descent.T if name in traced.transposed else descent
             # A sum is rounded to the last bit of the weight, however small the step.
             rounding = 2.0**-22 * np.abs(before[name]).max()
-            _compare("gradients", descent, expected[name], rounding)
+            _compare("gradients", descent, expected[name], rounding, _OtherGradients)
+
+
+class _OtherGradients(NotTraceable):
+    pass
 
 
 def _compare(
-    what: str, found: np.ndarray, expected: np.ndarray, rounding: float = 0.0
+    what: str,
+    found: np.ndarray,
+    expected: np.ndarray,
+    rounding: float = 0.0,
+    refusal: type[NotTraceable] = NotTraceable,
 ) -> None:
     error = np.abs(found - expected).max()
     if not error <= TOLERANCE * np.abs(expected).max() + rounding:
-        raise NotTraceable(
+        raise refusal(
             f"net: found its graph off by {error:.2g} in the {what}, expected those of "
             "the plain net: does it depend on more than X and params?"
         )

@@ -133,3 +133,16 @@ def test_dropout_is_on_in_training_only(batch):
     step = hybrid.hybridize(net, params, loss, 256, 1e-9)
     assert len({step(*batch)[0] for _ in range(4)}) == 4
     assert len({step.count_correct(*batch) for _ in range(4)}) == 1
+
+
+def test_a_batch_at_the_kink_of_relu_is_no_reason_to_refuse(batch):
+    """Rounding alone decides there on which side of 0 a unit is."""
+    X, y = batch
+    training.seed_everything(0)
+    params = models.init_params(256)
+    W, b = params[:2]
+    first = X[0].reshape(784).asnumpy().astype("float64")
+    b[:] = -first @ W.asnumpy().astype("float64")
+    step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.5)
+    step(X, y)
+    step.sync()

@@ -30,10 +30,29 @@ def alternating(params):
     return alternate
 
 
+def half_blocked_when_traced(params):
+    """Right in its values, wrong in its gradients."""
+    net, calls = models.make_net(params), []
+
+    def blocked(X):
+        calls.append(1)
+        scores = net(X)
+        return (nd.BlockGrad(scores) + scores) / 2 if len(calls) == 2 else scores
+
+    return blocked
+
+
+def casting(params):
+    net = models.make_net(params)
+    return lambda X: net(X.astype("float16").astype("float32"))
+
+
 UNTRACEABLE = {
+    casting: "write nd.Cast",
     branching: "looks at an array's values",
     hidden_constant: "1 arrays in it that are neither in params",
     alternating: "off by",
+    half_blocked_when_traced: "off by .* in the gradients",
 }
 
 
