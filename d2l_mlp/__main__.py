@@ -11,4 +11,6 @@ except ModuleNotFoundError as error:
         "requirements.txt; then run .venv/bin/python -m d2l_mlp"
     )
 
-main()
+# Worker processes import this module too.
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ from ._checks import whole_number
 from .download import fetch
 from .releases import (
     DEBIAN_FOLDER,
+    URLS,
     DataError,
     DataFile,
     default_root,
@@ -151,7 +152,13 @@ def load_data_fashion_mnist(
         ValueError: ``batch_size`` or ``resize`` is not a whole number above 0.
     """
     whole_number("batch_size", batch_size)
-    data = load_fashion_mnist(root)
+    return make_loaders(load_fashion_mnist(root), batch_size, resize)
+
+
+def make_loaders(
+    data: FashionMNIST, batch_size: int, resize: int | tuple[int, int] | None = None
+) -> tuple[BatchLoader, BatchLoader]:
+    """Return the training and the test iterator of ``data``."""
     options = (resize, data.release)
     return (
         BatchLoader(data.train_images, data.train_labels, batch_size, True, *options),
@@ -159,9 +166,11 @@ def load_data_fashion_mnist(
     )
 
 
-def load_fashion_mnist(root: str | os.PathLike | None = None) -> FashionMNIST:
+def load_fashion_mnist(
+    root: str | os.PathLike | None = None, release: str | None = None
+) -> FashionMNIST:
     """Find, verify and load both splits as arrays. See ``find_release``."""
-    files = find_release(root)
+    files = find_release(root, release)
     train_images, train_labels, test_images, test_labels = (
         files[f"{split}-{kind}-ubyte"].array
         for split in ("train", "t10k")
@@ -178,7 +187,9 @@ def load_fashion_mnist(root: str | os.PathLike | None = None) -> FashionMNIST:
     )
 
 
-def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:
+def find_release(
+    root: str | os.PathLike | None = None, release: str | None = None
+) -> dict[str, DataFile]:
     """Return the four verified files of one release, by name.
 
     Looks into ``root`` (Gluon's own folder by default), then into the folder of
@@ -186,16 +197,25 @@ def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:
     MXNet's mirror (``MXNET_GLUON_REPO`` names another) or Zalando's servers. A damaged
     file is warned of and replaced.
 
+    Args:
+        root: the folder.
+        release: accept this one alone, for instance ``"2017-08-26"``; it is also looked
+            for in, and downloaded into, a folder of its name below ``root``.
+
     Raises:
         DataError: no folder and no server has one whole release; lists each finding.
+        ValueError: there is no such ``release``.
     """
+    if release is not None and release not in URLS:
+        raise ValueError(f"release: found {release!r}, expected {' or '.join(URLS)}")
     asked = root
     root = Path(root).expanduser() if root is not None else default_root()
+    own = [] if release is None else [root / release]
     problems: list[str] = []
-    for folder in (root, DEBIAN_FOLDER):
+    for folder in (root, *own, DEBIAN_FOLDER):
         found, faults = read_folder(folder)
-        if is_whole(found):
-            if asked is not None and folder != root:
+        if is_whole(found) and release in (None, *release_ids(found)):
+            if asked is not None and folder not in (root, *own):
                 warnings.warn(f"{problems[0]}; using {folder}", stacklevel=2)
             return found
         for fault in faults:
@@ -203,14 +223,19 @@ def find_release(root: str | os.PathLike | None = None) -> dict[str, DataFile]:
         of = f", of {' and '.join(release_ids(found))}" if found else ""
         problems += faults or [f"{folder}: found {len(found)} of the four files{of}"]
     try:
-        return fetch(root)
+        return fetch(own[0] if own else root, release)
     except DataError as error:
         problems.append(str(error))
     listed = "\n  ".join(problems)
+    which, mend = (
+        "Fashion-MNIST",
+        "Install it (sudo apt-get install dataset-fashion-mnist), or",
+    )
+    if release is not None:
+        which, mend, root = f"Fashion-MNIST of {release}", "You may", own[0]
     raise DataError(
-        f"Fashion-MNIST was neither found nor downloaded:\n  {listed}\n"
-        "Install it (sudo apt-get install dataset-fashion-mnist), or put its four .gz "
-        f"files into {root}, or give their folder as root (--root)."
+        f"{which} was neither found nor downloaded:\n  {listed}\n{mend} put its four "
+        f".gz files into {root}, or give their folder as root (--root)."
     )
 
 

@@ -34,20 +34,25 @@ LOCK_TIMEOUT = 600.0
 MXNET_REPO = URLS["2017-08-26"].removesuffix("gluon/dataset/fashion-mnist/")
 
 
-def mirrors() -> list[str]:
+def mirrors(release: str | None = None) -> list[str]:
     """Return the servers to ask, in order: MXNet's or yours, then Zalando's.
 
-    ``MXNET_GLUON_REPO`` replaces the first, as it does for Gluon.
+    ``MXNET_GLUON_REPO`` replaces the first, as it does for Gluon. Each has its own
+    release; if one is asked for, the other's server is left out.
     """
     repo = os.environ.get("MXNET_GLUON_REPO") or MXNET_REPO
-    return [f"{repo.rstrip('/')}/gluon/dataset/fashion-mnist/", URLS["2017-08-31"]]
+    servers = {
+        "2017-08-26": f"{repo.rstrip('/')}/gluon/dataset/fashion-mnist/",
+        "2017-08-31": URLS["2017-08-31"],
+    }
+    return list(servers.values()) if release is None else [servers[release]]
 
 
-def fetch(root: Path) -> dict[str, DataFile]:
+def fetch(root: Path, release: str | None = None) -> dict[str, DataFile]:
     """Download into ``root`` what it lacks and return the four verified files.
 
     Processes that share ``root`` fetch one after the other; a killed one leaves no
-    file under a data file's name.
+    file under a data file's name. With a ``release`` no other one will do.
 
     Raises:
         DataError: no server gave one whole release; lists what each answered.
@@ -57,11 +62,11 @@ def fetch(root: Path) -> dict[str, DataFile]:
         with _alone(root):
             # Another process may have fetched it while this one waited.
             found, _ = read_folder(root)
-            if is_whole(found):
+            if is_whole(found) and release in (None, *release_ids(found)):
                 return found
-            for base_url in mirrors():
+            for base_url in mirrors(release):
                 try:
-                    return _fetch_from(base_url, root, found)
+                    return _fetch_from(base_url, root, found, release)
                 # A server's answer can also fail to parse, with a plain ValueError.
                 except (ValueError, OSError) as error:
                     problems.append(f"{base_url}: {_cause(error)}")
@@ -71,7 +76,7 @@ def fetch(root: Path) -> dict[str, DataFile]:
 
 
 def _fetch_from(
-    base_url: str, root: Path, found: dict[str, DataFile]
+    base_url: str, root: Path, found: dict[str, DataFile], release: str | None
 ) -> dict[str, DataFile]:
     """Complete ``found`` from one server, or fetch all where the releases differ."""
     with tempfile.TemporaryDirectory(prefix="partial-", dir=root) as folder:
@@ -81,9 +86,11 @@ def _fetch_from(
             for name in found:
                 fetched[name] = _download(base_url, Path(folder), name)
         whole = found | fetched
-        if not is_whole(whole):
+        if not is_whole(whole) or release not in (None, *release_ids(whole)):
             several = " and ".join(release_ids(whole))
-            raise DataError(f"found files of {several}, expected one release")
+            raise DataError(
+                f"found files of {several}, expected {release or 'one release'}"
+            )
         for file in fetched.values():
             # The temporary file was for this user alone; a cache may be shared.
             file.path.chmod(0o666 & ~_umask())

@@ -18,6 +18,7 @@ from mxnet import gluon, nd
 
 from .data import BatchLoader, load_data_fashion_mnist
 from .models import Net, gluon_twin, init_params, make_net
+from .steps import Loss
 from .training import EpochResult, seed_everything, train_epochs
 
 
@@ -34,6 +35,7 @@ class Settings:
         use_gluon: train Gluon's twin of the net, with a Gluon trainer.
         train_metric: how training columns are averaged, see ``train_epochs``.
         hybridize: train a static graph of the net, see ``train_epochs``.
+        scale: standard deviation of the first weights.
     """
 
     num_hiddens: tuple[int, ...] = (256,)
@@ -44,6 +46,7 @@ class Settings:
     use_gluon: bool = False
     train_metric: str = "sample"
     hybridize: bool = False
+    scale: float = 0.01
 
     def __str__(self) -> str:
         layers = "-".join(map(str, (784, *self.num_hiddens, 10)))
@@ -65,7 +68,9 @@ class Run:
     Attributes:
         settings: what it is made of.
         train_iter, test_iter: its batches.
+        params: the arrays that it trains, ``[W1, b1, ...]``.
         net: images ``(batch, 1, 28, 28)`` to scores ``(batch, 10)``.
+        loss: of each sample, from scores and labels.
 
     Raises:
         DataError: the data cannot be found, fetched or trusted.
@@ -80,10 +85,11 @@ class Run:
             settings.batch_size
         )
         seed_everything(settings.seed)
-        self._params = init_params(settings.num_hiddens)
-        self.net: Net = make_net(self._params)
+        self.params = init_params(settings.num_hiddens, scale=settings.scale)
+        self.net: Net = make_net(self.params)
+        self.loss: Loss = gluon.loss.SoftmaxCrossEntropyLoss()
         if settings.use_gluon:
-            self.net = gluon_twin(self._params)
+            self.net = gluon_twin(self.params)
 
     def epochs(self) -> Iterator[EpochResult]:
         """Train, and yield each epoch's result. See ``train_epochs``."""
@@ -92,10 +98,10 @@ class Run:
             self.net,
             self.train_iter,
             self.test_iter,
-            gluon.loss.SoftmaxCrossEntropyLoss(),
+            self.loss,
             settings.num_epochs,
             settings.batch_size,
-            self._params,
+            self.params,
             settings.lr,
             self._trainer,
             train_metric=settings.train_metric,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from mxnet import gluon, nd
@@ -34,6 +34,8 @@ class EpochResult:
         train_accuracy: share in 0..1, likewise.
         test_accuracy: share in 0..1, after the epoch.
         seconds: the epoch's time, its test pass included.
+        batches: float64 ``(batches, 3)``: each one's summed loss, its number of right
+            answers and its size.
     """
 
     epoch: int
@@ -41,6 +43,17 @@ class EpochResult:
     train_accuracy: float
     test_accuracy: float
     seconds: float
+    batches: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    def averaged(self, train_metric: str) -> tuple[float, float]:
+        """Return training loss and accuracy as another ``train_metric`` has them.
+
+        Raises:
+            ValueError: the epoch's batches were not kept.
+        """
+        if self.batches is None:
+            raise ValueError("batches: found none, expected an epoch of train_epochs")
+        return _averages(self.batches, train_metric)
 
     def __str__(self) -> str:
         return (
@@ -126,23 +139,21 @@ def train_epochs(
     step = make_step(net, params, loss, batch_size, lr, trainer, hybridize)
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()
-        losses, correct, sizes = [], [], []
+        trained = []
         step.pull()
         try:
             for X, y in step.feed(train_iter):
-                loss_sum, hits = step(X, y)
-                losses.append(loss_sum)
-                correct.append(hits)
-                sizes.append(y.size)
+                trained.append((*step(X, y), y.size))
             test_correct, test_size = _count_all(test_iter, step)
         finally:
             # Whatever happens, params are never half of one state, half of another.
             step.sync()
-        _check_passes(epoch, train_iter=sum(sizes), test_iter=test_size)
+        _check_passes(epoch, train_iter=len(trained), test_iter=test_size)
+        losses, correct, sizes = zip(*trained, strict=True)
         # The one stop: a number taken to Python halts the engine until it is there.
-        sums = _fetch(losses + correct + test_correct)
-        train_loss = _mean(sums[: len(sizes)], sizes, train_metric)
-        train_accuracy = _mean(sums[len(sizes) : 2 * len(sizes)], sizes, train_metric)
+        sums = _fetch([*losses, *correct, *test_correct])
+        batches = np.stack([*sums[: 2 * len(sizes)].reshape(2, -1), sizes], axis=1)
+        train_loss, train_accuracy = _averages(batches, train_metric)
         test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
@@ -151,7 +162,9 @@ def train_epochs(
                 "number: try a smaller learning rate"
             )
         seconds = time.perf_counter() - start
-        yield EpochResult(epoch, train_loss, train_accuracy, test_accuracy, seconds)
+        yield EpochResult(
+            epoch, train_loss, train_accuracy, test_accuracy, seconds, batches
+        )
 
 
 def train_ch3(
@@ -201,10 +214,11 @@ def _fetch(scalars: list) -> np.ndarray:
     return np.asarray(scalars, np.float64)
 
 
-def _mean(sums: np.ndarray, sizes: list[int], train_metric: str) -> float:
+def _averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
+    losses, correct, sizes = batches.T
     if train_metric == "batch":
-        return float(np.mean(sums / sizes))
-    return float(sums.sum() / sum(sizes))
+        return float(np.mean(losses / sizes)), float(np.mean(correct / sizes))
+    return float(losses.sum() / sizes.sum()), float(correct.sum() / sizes.sum())
 
 
 def _check_arguments(num_epochs: int, batch_size: int, train_metric: str) -> None:

@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_bits(fashion_mnist):
 
 def test_an_epoch_is_the_means_over_samples_or_batches():
     """Held against sums by hand; the last of the three batches is smaller."""
-    train_iter = batches(n=70)
+    train_iter, found = batches(n=70), []
     for train_metric in ("sample", "batch"):
         training.seed_everything(4)
         params = models.init_params(8)
@@ -135,6 +135,14 @@ def test_an_epoch_is_the_means_over_samples_or_batches():
         else:
             expected = [np.concatenate(c).mean() for c in (losses, hits)]
         assert [result.train_loss, result.train_accuracy] == pytest.approx(expected)
+        found.append(result)
+    for result, other in (found, found[::-1]):
+        assert result.averaged(train_metric="sample") == (
+            found[0].train_loss,
+            found[0].train_accuracy,
+        )
+        assert result.batches[:, 2].tolist() == [32, 32, 6]
+        assert other.averaged("batch") == (found[1].train_loss, found[1].train_accuracy)
 
 
 def test_sgd_divides_by_the_batch_size_and_updates_in_place():

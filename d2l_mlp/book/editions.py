@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from ..run import Settings
 from ..training import EpochResult
@@ -37,6 +39,11 @@ class Edition:
     lr: float
     epochs: tuple[tuple[float, float, float], ...]
 
+    @property
+    def model(self) -> tuple[tuple[int, ...], int, float]:
+        """What its runs are made of; equal for editions that share their runs."""
+        return self.num_hiddens, self.batch_size, self.lr
+
     def differences(self, settings: Settings) -> list[str]:
         """Say where ``settings`` are not this edition's, which no number then tests."""
         return [
@@ -53,19 +60,54 @@ class Edition:
         return f"{result}  book {loss:.4f} {train_accuracy:.3f} {test_accuracy:.3f}"
 
 
-def load_editions() -> dict[str, Edition]:
-    """Return the published runs by id, the chapter's first."""
-    text = Path(__file__).with_name("editions.json").read_text(encoding="utf-8")
-    return {
-        entry["id"]: Edition(
-            id=entry["id"],
-            title=entry["title"],
-            source=entry["source"],
-            train_metric=entry["train_metric"],
-            num_hiddens=tuple(entry["hidden_units"]),
-            batch_size=entry["batch_size"],
-            lr=entry["lr"],
-            epochs=tuple(tuple(row) for row in entry["epochs"]),
+Accuracy = Annotated[float, Field(ge=0, le=1)]
+Loss = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Entry(BaseModel):
+    id: Annotated[str, Field(min_length=1)]
+    title: str
+    source: str
+    train_metric: Literal["batch", "sample"]
+    hidden_units: tuple[PositiveInt, ...]
+    batch_size: PositiveInt
+    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    epochs: Annotated[tuple[tuple[Loss, Accuracy, Accuracy], ...], Field(min_length=1)]
+
+
+class _File(BaseModel):
+    editions: Annotated[list[_Entry], Field(min_length=1)]
+
+
+class EditionError(ValueError):
+    """A file of published runs is not as expected; the message says where."""
+
+
+def load_editions(path: Path | None = None) -> dict[str, Edition]:
+    """Return the published runs by id, the chapter's first.
+
+    Args:
+        path: a file of other ones, in the format of ``editions.json`` beside this one.
+
+    Raises:
+        EditionError: the file is not in that format.
+        OSError: it cannot be read.
+    """
+    path = path or Path(__file__).with_name("editions.json")
+    try:
+        entries = _File.model_validate_json(path.read_bytes()).editions
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ", ".join(map(str, first["loc"])) or "the file"
+        raise EditionError(
+            f"{path}: found {str(first['input'])[:60]!r} at {where}: {first['msg']}"
+        ) from None
+    editions = {
+        entry.id: Edition(
+            num_hiddens=entry.hidden_units, **entry.model_dump(exclude={"hidden_units"})
         )
-        for entry in json.loads(text)["editions"]
+        for entry in entries
     }
+    if len(editions) < len(entries):
+        raise EditionError(f"{path}: found two editions of one id, expected one")
+    return editions

@@ -1,0 +1,219 @@
+"""Is a printed curve one more draw of ours? Per number, and for the curve as a whole.
+
+A curve is an array ``(epochs, 3)`` of training loss, training accuracy and test
+accuracy; ours are ``(runs, epochs, 3)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+COLUMNS = ("train_loss", "train_accuracy", "test_accuracy")
+#: Digits that the book printed.
+DIGITS = (4, 3, 3)
+#: At or below this p-value a curve is called rejected.
+LEVEL = 0.05
+#: Standard deviation of a rounding error: no spread is taken to be smaller.
+_ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
+
+
+@dataclass(frozen=True)
+class CurveTest:
+    """A whole curve held against our runs.
+
+    Attributes:
+        num_runs: ours; the p-values cannot fall below ``1 / (num_runs + 1)``.
+        rms_z: root mean square of the curve's z-values, its distance from our middle.
+        max_z: the largest of their magnitudes.
+        p_value: share of curves, the book's and ours, with an ``rms_z`` as large, each
+            standardised by all the others.
+        p_value_max: the same for ``max_z``.
+        mean_z: mean z-value of each of ``COLUMNS``.
+    """
+
+    num_runs: int
+    rms_z: float
+    max_z: float
+    p_value: float
+    p_value_max: float
+    mean_z: dict[str, float]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the curve is too far out to be one more of ours."""
+        return self.p_value <= LEVEL
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference of two means.
+
+    Attributes:
+        difference: of the second from the first.
+        low, high: its 95 % confidence interval, by Welch's t.
+        p_value: of no difference, two-sided.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def as_printed(curves: np.ndarray) -> np.ndarray:
+    """Round ``(..., 3)`` as the book printed: 4, 3 and 3 digits."""
+    columns = [np.round(curves[..., i], digits) for i, digits in enumerate(DIGITS)]
+    return np.stack(columns, axis=-1)
+
+
+def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFrame:
+    """Hold each printed number against ours, by epoch and column.
+
+    Returns:
+        A table with an index of epoch (from 1) and column, and ``book``, ``mean``,
+        ``sd``, ``low`` and ``high``, the ends of the prediction interval for one
+        further run (normal: mean ± t sd √(1 + 1/n)), ``z`` in standard deviations, and
+        whether it is ``inside``.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than three runs, or NaN.
+    """
+    _check(runs, book)
+    n = len(runs)
+    mean, sd = runs.mean(axis=0), np.maximum(runs.std(axis=0, ddof=1), _ROUNDING)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * sd * np.sqrt(1 + 1 / n)
+    index = pd.MultiIndex.from_product(
+        [range(1, len(book) + 1), COLUMNS], names=["epoch", "column"]
+    )
+    low, high = mean - half, mean + half
+    columns = {
+        "book": book,
+        "mean": mean,
+        "sd": sd,
+        "low": low,
+        "high": high,
+        "z": (book - mean) / sd,
+        "inside": (low <= book) & (book <= high),
+    }
+    return pd.DataFrame({k: v.ravel() for k, v in columns.items()}, index=index)
+
+
+def judge(runs: np.ndarray, book: np.ndarray) -> CurveTest:
+    """Hold a whole printed curve against ours, as one draw.
+
+    Its numbers hang together, so they are not judged one by one: the curve's distance
+    from all others is ranked among each of our runs' distance from all others. If the
+    curve is one more run like ours every rank is as likely, whatever the
+    distribution: a p-value of at most 0.05 comes up in at most 5 % of such curves
+    (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random World*, 2005).
+
+    Raises:
+        ValueError: see ``cells``.
+    """
+    _check(runs, book)
+    z = _leave_one_out_z(np.concatenate([runs, book[None]]))
+    distances = np.sqrt((z**2).mean(axis=(1, 2)))
+    largest = np.abs(z).max(axis=(1, 2))
+    return CurveTest(
+        num_runs=len(runs),
+        rms_z=float(distances[-1]),
+        max_z=float(largest[-1]),
+        p_value=_rank(distances),
+        p_value_max=_rank(largest),
+        mean_z=dict(zip(COLUMNS, z[-1].mean(axis=0).tolist(), strict=True)),
+    )
+
+
+def combine(tests: Sequence[CurveTest]) -> float:
+    """Return the p-value of all ``tests`` together, by Fisher's method."""
+    return float(stats.combine_pvalues([test.p_value for test in tests]).pvalue)
+
+
+def false_alarms(
+    groups: Sequence[Sequence[np.ndarray]], repeats: int = 40, folds: int = 5
+) -> float:
+    """Return how often the test rejects runs of our own that it has not seen.
+
+    In each repeat a fifth of the runs, drawn at random, is judged by the other four
+    fifths: one run for each array of each group, and by Fisher's method if they are
+    several.
+
+    Args:
+        groups: for each model, its runs as each of its editions averages them; arrays
+            ``(runs, epochs, 3)``, the same runs in the same order.
+        repeats: times that the runs are parted anew.
+        folds: parts, each of which is judged once.
+    """
+    random = np.random.RandomState(0)
+    rejected = []
+    for _ in range(repeats):
+        parts = [
+            np.array_split(random.permutation(len(group[0])), folds) for group in groups
+        ]
+        for i in range(folds):
+            judged = _judge_part(groups, [part[i] for part in parts])
+            rejected += [p_value <= LEVEL for p_value in judged]
+    return float(np.mean(rejected))
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> Effect:
+    """Return how far the mean of ``second`` lies above that of ``first``."""
+    result = stats.ttest_ind(second, first, equal_var=False)
+    low, high = result.confidence_interval(0.95)
+    return Effect(
+        float(np.mean(second) - np.mean(first)),
+        float(low),
+        float(high),
+        float(result.pvalue),
+    )
+
+
+def _judge_part(
+    groups: Sequence[Sequence[np.ndarray]], parts: list[np.ndarray]
+) -> list[float]:
+    """Judge the runs of ``parts``, one for each array at a time, by the others."""
+    sizes = [len(part) // len(group) for part, group in zip(parts, groups, strict=True)]
+    p_values = []
+    for k in range(min(sizes)):
+        tests = []
+        for group, part in zip(groups, parts, strict=True):
+            chosen = part[k * len(group) : (k + 1) * len(group)]
+            for runs, i in zip(group, chosen, strict=True):
+                tests.append(judge(np.delete(runs, part, axis=0), runs[i]))
+        p_values.append(tests[0].p_value if len(tests) == 1 else combine(tests))
+    return p_values
+
+
+def _leave_one_out_z(curves: np.ndarray) -> np.ndarray:
+    """Standardise each curve by mean and standard deviation of all the others."""
+    n = len(curves)
+    # Around the common mean, so that the squares lose no digits.
+    centred = curves - curves.mean(axis=0)
+    mean = (centred.sum(axis=0) - centred) / (n - 1)
+    squares = (centred**2).sum(axis=0) - centred**2
+    variance = (squares - (n - 1) * mean**2) / (n - 2)
+    sd = np.sqrt(np.maximum(variance, _ROUNDING**2))
+    return (centred - mean) / sd
+
+
+def _rank(values: np.ndarray) -> float:
+    """Return the share of ``values`` that are at least as large as the last one."""
+    # Equal curves have distances that differ in the last bit.
+    return float(np.mean(values >= values[-1] * (1 - 1e-12)))
+
+
+def _check(runs: np.ndarray, book: np.ndarray) -> None:
+    if runs.ndim != 3 or runs.shape[2] != len(COLUMNS) or runs.shape[1:] != book.shape:
+        raise ValueError(
+            f"runs: found shape {runs.shape} beside a curve {book.shape}, expected "
+            "(runs, epochs, 3) beside (epochs, 3)"
+        )
+    if len(runs) < 3:
+        raise ValueError(f"runs: found {len(runs)}, expected at least 3")
+    if not (np.isfinite(runs).all() and np.isfinite(book).all()):
+        raise ValueError("runs: found NaN or infinity, expected numbers")
