@@ -9,17 +9,27 @@ axis that ends at 1.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mxnet import nd
 
 if TYPE_CHECKING:
     from .training import EpochResult
+
+_BAND_TITLES = ("training loss − ours", "train accuracy − ours", "test accuracy − ours")
+#: By shape as well as by colour, for up to five editions (Okabe and Ito's colours).
+_STYLES = [
+    {"color": color, "marker": marker, "markersize": 8, "linewidth": 1.2}
+    for color, marker in zip(
+        ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), "osD^v", strict=True
+    )
+]
 
 Images: TypeAlias = nd.NDArray | np.ndarray
 
@@ -123,6 +133,63 @@ def plot_curves(
         axes.legend()
     figure.suptitle(title, fontsize="medium")
     return figure
+
+
+def plot_bands(
+    runs: Mapping[str, np.ndarray], books: Mapping[str, np.ndarray], title: str = ""
+) -> Figure:
+    """Return a figure of printed curves over the band of our runs, from its middle.
+
+    A row for each kind of runs, and columns for loss, train and test accuracy, with one
+    scale for a column: what is printed less the median of ours, over the range that
+    holds 95 % of ours.
+
+    Args:
+        runs: ``(runs, epochs, 3)`` by the name of their kind.
+        books: printed curves ``(epochs, 3)`` by name, none longer than ``runs``.
+        title: a line above the figure.
+    """
+    # Large enough to be read off a projector.
+    with plt.rc_context({"font.size": 13}):
+        figure, grid = plt.subplots(
+            len(runs),
+            3,
+            figsize=(14, 1.2 + 3.4 * len(runs)),
+            sharex=True,
+            sharey="col",
+            squeeze=False,
+            layout="constrained",
+        )
+        for row, (kind, ours) in zip(grid, runs.items(), strict=True):
+            _draw_bands(row, ours, books)
+            row[1].set_title(f"{kind}, {len(ours)} runs", fontweight="bold")
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch")
+        for row in grid:
+            for axes, name in zip(row, _BAND_TITLES, strict=True):
+                axes.set_ylabel(name)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        figure.suptitle(title)
+    return figure
+
+
+def _draw_bands(
+    row: Sequence[Axes], ours: np.ndarray, books: Mapping[str, np.ndarray]
+) -> None:
+    median = np.median(ours, axis=0)
+    low, high = np.quantile(ours, [0.025, 0.975], axis=0) - median
+    epochs = np.arange(1, len(median) + 1)
+    for i, axes in enumerate(row):
+        band = axes.fill_between(epochs, low[:, i], high[:, i], label="95 % of ours")
+        band.set(color="tab:gray", alpha=0.35, linewidth=0)
+        axes.axhline(0, color="dimgray", linewidth=1.5, label="our median")
+        for style, (name, curve) in zip(_STYLES, books.items(), strict=False):
+            n = len(curve)
+            (line,) = axes.plot(epochs[:n], curve[:, i] - median[:n, i], label=name)
+            line.set(**style)
+        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_weights(W: Images, num_cols: int = 16, num_rows: int = 4) -> Figure:

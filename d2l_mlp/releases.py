@@ -50,6 +50,15 @@ def default_root() -> Path:
     return Path(home).expanduser() / "datasets" / "fashion-mnist"
 
 
+def published_sha1() -> dict[str, dict[str, str]]:
+    """Return the SHA-1 sums of each release's ``.gz`` files, by release and name."""
+    return {
+        release["id"]: release["gz_sha1"]
+        for release in _FACTS["releases"]
+        if "gz_sha1" in release
+    }
+
+
 def read_file(path: Path, name: str, source: str | None = None) -> DataFile:
     """Read one idx file, gzipped or not, and recognise its release.
 

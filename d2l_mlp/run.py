@@ -125,7 +125,7 @@ class Run:
         return gluon.Trainer(parameters, "sgd", {"learning_rate": self.settings.lr})
 
 
-def headline(seed: int, release: str | None) -> str:
+def headline(seed: int | str, release: str | None) -> str:
     """Say in one line what a run stands on.
 
     The same line, settings and kind of processor give the same bits again.

@@ -91,6 +91,13 @@ def read(path: Path, mend: bool = False) -> list[Json]:
     return records
 
 
+def count_missing(jobs: Sequence[Json], path: Path) -> tuple[int, int]:
+    """Return how many different ``jobs`` there are, and how many ``path`` lacks."""
+    kept = {_key(record["job"]) for record in read(path)}
+    keys = set(map(_key, jobs))
+    return len(keys), len(keys - kept)
+
+
 def _key(job: Json) -> str:
     return json.dumps(job, sort_keys=True)
 

@@ -17,6 +17,8 @@ from .runs import OFFICIAL, RESPLIT, SPLITS
 from .statistics import COLUMNS, CurveTest, Effect
 from .variants import AS_PUBLISHED, VARIANTS
 
+#: In words, where runs of a split ran.
+WHERE = {OFFICIAL: "the published split", RESPLIT: "random re-splits"}
 _WORDS = dict(zip(COLUMNS, ("loss", "train accuracy", "test accuracy"), strict=True))
 
 
@@ -41,9 +43,7 @@ class Verdict:
     numbers: int
 
     def __str__(self) -> str:
-        test, where = self.test, "the published split"
-        if self.split == RESPLIT:
-            where = "random re-splits"
+        test, where = self.test, WHERE[self.split]
         column = max(test.mean_z, key=lambda name: abs(test.mean_z[name]))
         z = test.mean_z[column]
         lean = (
@@ -133,6 +133,26 @@ class Comparison:
             (v for v in self.verdicts if (v.edition, v.split) == (edition, split)), None
         )
 
+    def summary(self) -> str:
+        """Say on which splits which editions are reproduced."""
+        sentences = []
+        for split in SPLITS:
+            here = [v for v in self.verdicts if v.split == split]
+            if not here:
+                continue
+            rejected = [v.edition for v in here if v.test.rejected]
+            sentence = f"On {WHERE[split]} of {self.release} "
+            if rejected:
+                sentence += f"{', '.join(rejected)} cannot be reproduced"
+            else:
+                sentence += "nothing printed is out of the range of our runs"
+            if len(here) > 1:
+                sentence += f" ({len(rejected)} of {len(here)} editions rejected"
+                together = [each for each in self.together if each.split == split]
+                sentence += f", all together p = {together[0].p_value:.2g})"
+            sentences.append(sentence + ".")
+        return " ".join(sentences)
+
     @property
     def rejected(self) -> bool:
         """Whether any edition was rejected on any split."""
@@ -150,7 +170,12 @@ class Comparison:
         found = {name: [asdict(each) for each in getattr(self, name)] for name in names}
         for verdict, given in zip(found["verdicts"], self.verdicts, strict=True):
             verdict |= {"rejected": given.test.rejected, "sentence": str(given)}
-        return {"release": self.release, **found, "cells": cells}
+        return {
+            "release": self.release,
+            "summary": self.summary(),
+            **found,
+            "cells": cells,
+        }
 
 
 def compare(
@@ -173,7 +198,7 @@ def compare(
         here = [edition for edition in editions if (edition.id, split) in result.runs]
         if len(here) > 1:
             result.together.append(_judge_together(here, split, result))
-    for model in _models(editions):
+    for model in models_of(editions):
         if all((model[0].id, split) in result.runs for split in SPLITS):
             result.effects.append(_split_effect(model, result))
     result.suspects = _suspects(ended, editions[0])
@@ -230,7 +255,7 @@ def _judge_together(
     tests = [v.test for v in result.verdicts if v.split == split]
     groups = [
         [result.runs[edition.id, split] for edition in model]
-        for model in _models(editions)
+        for model in models_of(editions)
     ]
     return Together(
         split,
@@ -240,7 +265,7 @@ def _judge_together(
     )
 
 
-def _models(editions: Sequence[Edition]) -> list[list[Edition]]:
+def models_of(editions: Iterable[Edition]) -> list[list[Edition]]:
     """Group the editions that share their runs."""
     groups: dict[Any, list[Edition]] = {}
     for edition in editions:

@@ -135,7 +135,7 @@ def combine(tests: Sequence[CurveTest]) -> float:
 
 
 def false_alarms(
-    groups: Sequence[Sequence[np.ndarray]], repeats: int = 40, folds: int = 5
+    groups: Sequence[Sequence[np.ndarray]], repeats: int = 20, folds: int = 5
 ) -> float:
     """Return how often the test rejects runs of our own that it has not seen.
 

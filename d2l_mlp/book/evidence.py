@@ -1,0 +1,138 @@
+"""Why the book's numbers are or are not ours, a step at a time, each one found by code.
+
+The chain: MXNet's mirror, on which the book ran, held another release of the data set
+than anyone serves today; does the difference follow the split of the images?
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+from mxnet.gluon.data.vision import datasets
+
+from .. import releases
+from .comparison import WHERE, Comparison
+from .runs import OFFICIAL, RESPLIT
+
+#: What the book ran on.
+BOOKS_RELEASE = "2017-08-26"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A link of the chain.
+
+    Attributes:
+        claim: what would have to be so.
+        found: what was found.
+        holds: whether it is so; None where it was not tried.
+    """
+
+    claim: str
+    found: str
+    holds: bool | None
+
+
+def gather_evidence(comparison: Comparison) -> list[Step]:
+    """Return every step that ``comparison`` has the runs for, and those it has not."""
+    first = next(iter(comparison.editions))
+    return [
+        _sums_in_mxnet(),
+        Step(
+            f"today's runs are on another release than the book's {BOOKS_RELEASE}",
+            f"{comparison.release}, by the SHA-256 of its files",
+            comparison.release != BOOKS_RELEASE,
+        ),
+        _rejected(comparison, first, OFFICIAL, expected=True),
+        _rejected(comparison, first, RESPLIT, expected=False),
+        _lean(comparison),
+        *_together(comparison),
+        *_effects(comparison),
+        _on_the_books_release(comparison, first),
+    ]
+
+
+def sums_in_mxnet() -> dict[str, bool]:
+    """Tell of each release whether MXNet's source holds its published SHA-1 sums."""
+    source = inspect.getsource(datasets.FashionMNIST)
+    return {
+        release: bool(sums) and all(value in source for value in sums.values())
+        for release, sums in releases.published_sha1().items()
+    }
+
+
+def _sums_in_mxnet() -> Step:
+    found = [release for release, there in sums_in_mxnet().items() if there]
+    return Step(
+        f"MXNet's own source asks for the release of {BOOKS_RELEASE}",
+        f"its four SHA-1 sums are those of {' and '.join(found) or 'no release'}",
+        found == [BOOKS_RELEASE],
+    )
+
+
+def _rejected(comparison: Comparison, edition: str, split: str, expected: bool) -> Step:
+    claim = f"on {WHERE[split]} the {edition} is {'' if expected else 'not '}rejected"
+    verdict = comparison.verdict(edition, split)
+    if verdict is None:
+        return Step(claim, f"not run: compare --split {split}", None)
+    test = verdict.test
+    found = f"p = {test.p_value:.3f} over {test.num_runs} runs"
+    return Step(claim, found, test.rejected is expected)
+
+
+def _lean(comparison: Comparison) -> Step:
+    claim = "every edition's test accuracy lies above ours on the published split"
+    leans = {
+        verdict.edition: verdict.test.mean_z["test_accuracy"]
+        for verdict in comparison.verdicts
+        if verdict.split == OFFICIAL
+    }
+    if len(leans) < 2:
+        return Step(claim, "not run: compare --edition all", None)
+    found = ", ".join(f"{name} {z:+.1f}" for name, z in leans.items())
+    return Step(
+        claim, f"standard deviations: {found}", all(z > 0 for z in leans.values())
+    )
+
+
+def _together(comparison: Comparison) -> list[Step]:
+    steps = []
+    for each in comparison.together:
+        rejected = each.p_value <= 0.05
+        official = each.split == OFFICIAL
+        steps.append(
+            Step(
+                f"on {WHERE[each.split]} all editions together are "
+                f"{'' if official else 'not '}rejected",
+                f"p = {each.p_value:.2g} by Fisher's method",
+                rejected is official,
+            )
+        )
+    return steps
+
+
+def _effects(comparison: Comparison) -> list[Step]:
+    steps = []
+    for effect in comparison.effects:
+        last = effect.last
+        steps.append(
+            Step(
+                "the published test set is harder than a random one for the model of "
+                + effect.editions[0],
+                f"test accuracy is {last.difference:+.4f} on re-splits in the last "
+                f"epoch (95 % {last.low:+.4f} to {last.high:+.4f}), "
+                f"{effect.deviations:.1f} standard deviations of re-splits over all; "
+                f"{effect.as_hard:.0%} of re-splits are as hard",
+                last.low > 0,
+            )
+        )
+    return steps
+
+
+def _on_the_books_release(comparison: Comparison, edition: str) -> Step:
+    claim = f"on the release of {BOOKS_RELEASE} itself the {edition} is not rejected"
+    verdict = comparison.verdict(edition, OFFICIAL)
+    if comparison.release != BOOKS_RELEASE or verdict is None:
+        return Step(claim, f"not run: compare --release {BOOKS_RELEASE}", None)
+    return Step(claim, f"p = {verdict.test.p_value:.3f}", not verdict.test.rejected)

@@ -1,0 +1,83 @@
+"""The comparison as one page of HTML that needs no network, pictures inside."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from .comparison import Comparison
+from .evidence import Step
+from .statistics import COLUMNS, DIGITS
+from .tables import MARKS
+from .twins import Twin
+
+
+def render(
+    comparison: Comparison,
+    evidence: Sequence[Step],
+    twins: Sequence[Twin],
+    figures: Mapping[str, Figure],
+    headline: str,
+    command: str,
+) -> str:
+    """Return the page.
+
+    Args:
+        comparison: what the runs say.
+        evidence: of ``evidence.gather_evidence``.
+        twins: of ``twins.hold_twins``.
+        figures: pictures by what they show.
+        headline: what the runs stand on.
+        command: what makes the page again.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        comparison=comparison,
+        first=next(iter(comparison.editions)),
+        sentences=[str(verdict) for verdict in comparison.verdicts],
+        evidence=evidence,
+        twins=twins,
+        figures={name: _to_png(figure) for name, figure in figures.items()},
+        headline=headline,
+        command=command,
+        columns=COLUMNS,
+        marks=MARKS,
+        p_value=lambda value: f"{value:.3f}" if value >= 0.001 else f"{value:.1g}",
+        cells={key: _rows(comparison, *key) for key in comparison.runs},
+    )
+
+
+def _rows(comparison: Comparison, edition: str, split: str) -> list[list[Any]]:
+    """Return the texts of each epoch's three numbers."""
+    cells = comparison.cells(edition, split)
+    return [
+        [
+            {
+                "book": f"{cell['book']:.{digits}f}",
+                "ours": f"{cell['mean']:.{digits}f} ± {cell['sd']:.{digits}f}",
+                "interval": f"{cell['low']:.{digits}f} to {cell['high']:.{digits}f}",
+                "inside": bool(cell["inside"]),
+            }
+            for digits, (_, cell) in zip(DIGITS, rows.iterrows(), strict=True)
+        ]
+        for _, rows in cells.groupby(level="epoch")
+    ]
+
+
+def _to_png(figure: Figure) -> str:
+    stream = io.BytesIO()
+    # Without its version, matplotlib makes the same bytes of the same figure.
+    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    return base64.b64encode(stream.getvalue()).decode()

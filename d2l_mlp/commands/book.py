@@ -1,0 +1,170 @@
+"""python -m d2l_mlp book: the chapter's run beside the numbers that it printed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from .. import _compat
+from .common import Root, check_output, console
+
+if TYPE_CHECKING:
+    from ..book import Edition
+    from ..run import Run
+    from ..training import EpochResult
+
+# A wider layer would take more than 3 GB for its weights and their gradient.
+MOST_HIDDENS = 500_000
+
+
+def _parse_hiddens(text: str) -> tuple[int, ...]:
+    try:
+        hiddens = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        hiddens = ()
+    if not hiddens or min(hiddens) < 1 or max(hiddens) > MOST_HIDDENS:
+        raise typer.BadParameter(
+            f"found {text!r}, expected whole numbers from 1 to {MOST_HIDDENS}, "
+            "such as 256 or 256,128"
+        )
+    return hiddens
+
+
+def _parse_lr(text: str) -> float:
+    try:
+        lr = float(text)
+    except ValueError:
+        lr = math.nan
+    if not (lr > 0 and math.isfinite(lr)):
+        raise typer.BadParameter(f"found {text!r}, expected a finite number above 0")
+    return lr
+
+
+def book(
+    num_epochs: Annotated[
+        int | None, typer.Option(min=1, help="10, or 5 with --linear, as in the book.")
+    ] = None,
+    num_hiddens: Annotated[
+        tuple | None,
+        typer.Option(
+            parser=_parse_hiddens, metavar="UNITS", help="256; 256,128 for two layers."
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            parser=_parse_lr, help="0.5, or 0.1 with --linear, as in the book."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 256,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same bits.")
+    ] = 0,
+    linear: Annotated[
+        bool, typer.Option("--linear", help="Softmax regression in its place.")
+    ] = False,
+    gluon: Annotated[
+        bool, typer.Option("--gluon", help="The same net by Gluon.")
+    ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Train a static graph of the net.")
+    ] = False,
+    root: Root = None,
+    output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
+        "output"
+    ),
+) -> None:
+    """Train as the chapter does, each epoch beside the numbers that it printed."""
+    _compat.load_mxnet()
+    from ..book import CHAPTER, LINEAR, load_editions
+    from ..data import load_data_fashion_mnist
+    from ..run import Run, Settings, headline
+
+    if linear and num_hiddens:
+        raise typer.BadParameter(
+            "--linear has no hidden layer: leave --num-hiddens out"
+        )
+    edition = load_editions()[LINEAR if linear else CHAPTER]
+    settings = Settings(
+        num_hiddens=num_hiddens or edition.num_hiddens,
+        lr=lr or edition.lr,
+        batch_size=batch_size,
+        num_epochs=num_epochs or len(edition.epochs),
+        seed=seed,
+        use_gluon=gluon,
+        train_metric=edition.train_metric,
+        hybridize=fast,
+    )
+    check_output(output)
+    data = load_data_fashion_mnist(settings.batch_size, root=root)
+    run = Run(settings, data)
+    console.print(headline(settings.seed, data[0].release))
+    console.print(str(settings))
+    for difference in edition.differences(settings):
+        console.print(f"not as in the book: {difference}")
+    results = _train(run, edition)
+    if not linear:
+        _train_linear(run)
+    _draw(run, results, edition, output)
+
+
+def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:
+    """Print each epoch as it comes, over a progress bar where there is a terminal."""
+    results: list[EpochResult] = []
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    hidden = not console.is_terminal
+    with Progress(
+        *columns, console=console, transient=True, disable=hidden
+    ) as progress:
+        task = progress.add_task("", total=run.settings.num_epochs)
+        for result in run.epochs():
+            if not quiet:
+                console.print(edition.beside(result))
+            progress.advance(task)
+            results.append(result)
+    return results
+
+
+def _train_linear(run: Run) -> None:
+    """Print where softmax regression ends, with the book's settings for it."""
+    from dataclasses import replace
+
+    from ..book import LINEAR, load_editions
+    from ..run import Run
+
+    edition = load_editions()[LINEAR]
+    linear = replace(
+        run.settings,
+        num_hiddens=(),
+        lr=edition.lr,
+        num_epochs=min(run.settings.num_epochs, len(edition.epochs)),
+        train_metric=edition.train_metric,
+    )
+    data = (run.train_iter, run.test_iter)
+    last = _train(Run(linear, data), edition, quiet=True)[-1]
+    console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
+
+
+def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) -> None:
+    """Write the nine test images with their labels, and the curves, as PNG."""
+    from .. import plotting
+    from ..data import get_fashion_mnist_labels
+    from ..run import headline
+
+    title = f"{run.settings}\n{headline(run.settings.seed, run.train_iter.release)}"
+    images, labels, predicted = run.predict(9)
+    figures = {
+        "predictions.png": plotting.plot_predictions(
+            images,
+            get_fashion_mnist_labels(labels),
+            get_fashion_mnist_labels(predicted),
+        ),
+        "curves.png": plotting.plot_curves(results, edition.epochs, title),
+    }
+    for name, figure in figures.items():
+        figure.savefig(output / name, dpi=120, bbox_inches="tight")
+        console.print(f"wrote {output / name}")

@@ -1,0 +1,28 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
+]
+console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def check_output(folder: Path) -> None:
+    """Make the folder and try it, before any work that it could lose."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise typer.BadParameter(
+            f"found {folder}, which cannot be written to ({error.strerror}), "
+            "expected a folder for what it makes",
+            param_hint="--output",
+        ) from None

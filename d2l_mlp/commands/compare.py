@@ -1,0 +1,254 @@
+"""python -m d2l_mlp compare: many seeds' runs against the numbers that were printed."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from .. import _compat
+from .common import Root, check_output, console
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..book import Edition
+    from ..book.comparison import Comparison
+    from ..sweep import Json
+
+ALL = "all"
+
+
+class Split(str, enum.Enum):
+    """Which parting of the images to run on."""
+
+    OFFICIAL = "official"
+    RESPLIT = "resplit"
+    ALL = ALL
+
+
+def _count_processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def compare(
+    edition: Annotated[
+        list[str] | None,
+        typer.Option(help="An edition's id, also several times; or all.", metavar="ID"),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=3, help="Runs, of seeds 0, 1, 2, …")] = 30,
+    split: Annotated[
+        Split, typer.Option(help="Images parted as published, anew per seed, or both.")
+    ] = Split.ALL,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one a processor by default.")
+    ] = None,
+    suspects: Annotated[
+        bool,
+        typer.Option("--suspects", help="Try other causes too, a run each a seed."),
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Train without a static graph.")
+    ] = False,
+    release: Annotated[
+        str | None, typer.Option(help="Of the data set, for instance 2017-08-26.")
+    ] = None,
+    root: Root = None,
+    editions: Annotated[
+        Path | None, typer.Option(help="A file of other printed numbers.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for results, report and pictures.")
+    ] = Path("output/compare"),
+    fail_if_rejected: Annotated[
+        bool, typer.Option("--fail-if-rejected", help="Exit code 1 on a rejection.")
+    ] = False,
+) -> None:
+    """Ask whether printed numbers are one more draw of ours, and if not, why.
+
+    Each run is kept in OUTPUT/results.jsonl as it ends; the same command again runs
+    only what is missing.
+    """
+    _compat.load_mxnet()
+    from ..book import load_editions
+    from ..book.comparison import compare as judge
+    from ..book.evidence import gather_evidence
+    from ..book.twins import hold_twins
+    from ..data import load_fashion_mnist
+    from ..run import headline
+
+    known = load_editions(editions)
+    chosen = _choose(edition, known)
+    check_output(output)
+    data = load_fashion_mnist(root, release)
+    planned = _plan(chosen, known, seeds, split, suspects, data.release, not plain)
+    stands_on = headline(f"0 to {seeds - 1}", data.release)
+    console.print(stands_on)
+    records = list(_run(planned, output / "results.jsonl", jobs, root))
+    comparison = judge(records, chosen, data.release)
+    evidence = gather_evidence(comparison)
+    twins = hold_twins(data)
+    figures = _draw(comparison)
+    _show(comparison, evidence, twins)
+    _write(comparison, evidence, twins, figures, stands_on, output)
+    if fail_if_rejected and comparison.rejected:
+        raise typer.Exit(1)
+
+
+def _choose(ids: list[str] | None, known: dict[str, Edition]) -> list[Edition]:
+    ids = ids or [next(iter(known))]
+    if ALL in ids:
+        return list(known.values())
+    for id in ids:
+        if id not in known:
+            raise typer.BadParameter(
+                f"found {id!r}, expected {', '.join(known)} or {ALL}",
+                param_hint="--edition",
+            )
+    return [known[id] for id in dict.fromkeys(ids)]
+
+
+def _plan(
+    chosen: list[Edition],
+    known: dict[str, Edition],
+    seeds: int,
+    split: Split,
+    suspects: bool,
+    release: str,
+    hybridize: bool,
+) -> list[Json]:
+    """Return the jobs, those of a low seed first, so that all kinds grow together."""
+    from ..book.runs import OFFICIAL, SPLITS, make_job
+    from ..book.variants import AS_PUBLISHED, VARIANTS
+
+    splits = SPLITS if split is Split.ALL else (split.value,)
+    kinds = [(edition, each, AS_PUBLISHED) for edition in chosen for each in splits]
+    if suspects:
+        others = [name for name in VARIANTS if name != AS_PUBLISHED]
+        kinds += [(chosen[0], OFFICIAL, variant) for variant in others]
+    pool = list(known.values())
+    return [
+        make_job(edition, pool, seed, each, release, variant, hybridize)
+        for seed in range(seeds)
+        for edition, each, variant in kinds
+    ]
+
+
+def _run(
+    planned: list[Json], path: Path, jobs: int | None, root: Path | None
+) -> Iterator[Json]:
+    """Yield each job's record, over a progress bar where there is a terminal."""
+    from ..book.runs import train
+    from ..sweep import count_missing, sweep
+
+    jobs = jobs or _count_processors()
+    total, missing = count_missing(planned, path)
+    console.print(
+        f"{total - missing} of {total} runs are in {path}; {missing} to go, "
+        f"{jobs} at a time"
+    )
+    work = partial(train, root=None if root is None else str(root.absolute()))
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    hidden = not console.is_terminal
+    step = max(1, missing // 10)
+    done = missing - total
+    try:
+        with Progress(
+            *columns, console=console, transient=True, disable=hidden
+        ) as progress:
+            task = progress.add_task("", total=missing)
+            for record in sweep(work, planned, path, jobs):
+                done += 1
+                if done > 0:
+                    progress.advance(task)
+                    if hidden and (done % step == 0 or done == missing):
+                        console.print(f"{done} of {missing} runs")
+                yield record
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; what ended is kept in {path}, the same command goes on there"
+        )
+        raise typer.Exit(130) from None
+
+
+def _draw(comparison: Comparison) -> dict[str, Figure]:
+    """Return a picture for each model, by name."""
+    import numpy as np
+
+    from .. import plotting
+    from ..book.comparison import WHERE, models_of
+
+    figures = {}
+    for model in models_of(comparison.editions.values()):
+        longest = max(model, key=lambda edition: len(edition.epochs))
+        layers = "-".join(map(str, (784, *longest.num_hiddens, 10)))
+        figures[f"net-{layers}"] = plotting.plot_bands(
+            {
+                kind: comparison.runs[longest.id, split]
+                for split, kind in WHERE.items()
+                if (longest.id, split) in comparison.runs
+            },
+            {edition.id: np.array(edition.epochs) for edition in model},
+            f"net {layers}, lr {longest.lr:g}: what the editions printed and our runs",
+        )
+    return figures
+
+
+def _show(comparison: Comparison, evidence: list, twins: list) -> None:
+    from ..book import tables
+
+    # Tables mark up their cells and fold them; other lines are left as they are.
+    wide = Console(highlight=False, width=None if console.is_terminal else 120)
+    for edition, split in comparison.runs:
+        wide.print(tables.cells_table(comparison, edition, split))
+    wide.print(tables.verdicts_table(comparison))
+    first = next(iter(comparison.editions))
+    if comparison.suspects:
+        wide.print(tables.suspects_table(comparison.suspects, first))
+    wide.print(tables.twins_table(twins))
+    wide.print(tables.evidence_table(evidence))
+    for verdict in comparison.verdicts:
+        console.print(str(verdict))
+    console.print(comparison.summary())
+
+
+def _write(
+    comparison: Comparison,
+    evidence: list,
+    twins: list,
+    figures: dict[str, Figure],
+    stands_on: str,
+    output: Path,
+) -> None:
+    """Write pictures, report and JSON into ``output``."""
+    from dataclasses import asdict
+
+    from ..book.report import render
+
+    command = shlex.join(["python", "-m", "d2l_mlp", *sys.argv[1:]])
+    contents = comparison.to_json() | {
+        "headline": stands_on,
+        "command": command,
+        "evidence": [asdict(step) for step in evidence],
+        "twins": [asdict(twin) for twin in twins],
+    }
+    page = render(comparison, evidence, twins, figures, stands_on, command)
+    texts = {"comparison.json": json.dumps(contents, indent=1), "report.html": page}
+    for name, text in texts.items():
+        (output / name).write_text(text, encoding="utf-8")
+        console.print(f"wrote {output / name}")
+    for name, figure in figures.items():
+        figure.savefig(output / f"{name}.png", dpi=110)
+        console.print(f"wrote {output / name}.png")
