@@ -9,7 +9,7 @@ py := $(VENV)/bin/python
 installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint notebooks bench clean
+.PHONY: help setup book compare test lint notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -18,6 +18,9 @@ setup: $(installed) ## make the virtual environment (PYTHON=python3.10, VENV=fol
 
 book: $(installed) ## train as the chapter does, and compare with its numbers
 	$(py) -m d2l_mlp book
+
+compare: $(installed) ## ask of 30 seeds on both kinds of split: are the book's numbers ours?
+	$(py) -m d2l_mlp compare
 
 test: $(installed) ## run all tests, and every notebook from top to bottom
 	$(py) -m pytest --nbmake

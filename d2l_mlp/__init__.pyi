@@ -8,6 +8,7 @@ from .models import init_params as init_params
 from .models import load_params as load_params
 from .models import make_net as make_net
 from .models import relu as relu
+from .plotting import plot_bands as plot_bands
 from .plotting import plot_curves as plot_curves
 from .plotting import plot_predictions as plot_predictions
 from .plotting import plot_weights as plot_weights

@@ -18,7 +18,13 @@ Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 
 
 class Step(Protocol):
-    """A way to train on a batch, and to count its right answers."""
+    """A way to train on a batch, and to count its right answers.
+
+    Attributes:
+        lr: learning rate, None with a trainer; may be changed between batches.
+    """
+
+    lr: float | None
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[Any, Any]:
         """Train; return the batch's summed loss and number of right answers."""
@@ -55,23 +61,32 @@ class EagerStep:
         self,
         net: Net,
         loss: Loss | None = None,
-        descend: Callable[[], None] | None = None,
+        params: Sequence[nd.NDArray] | None = None,
+        batch_size: int = 1,
+        lr: float | None = None,
+        trainer: gluon.Trainer | None = None,
     ) -> None:
-        self.net, self.loss, self.descend = net, loss, descend
+        self.lr = lr
+        self._net, self._loss, self._params = net, loss, params
+        self._batch_size, self._trainer = batch_size, trainer
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
         """Train; what is returned is still in the engine."""
-        assert self.loss is not None and self.descend is not None
+        assert self._loss is not None
         with autograd.record():
-            y_hat = _checks.scores(self.net, X, y)
-            loss_sum = self.loss(y_hat, y).sum()
+            y_hat = _checks.scores(self._net, X, y)
+            loss_sum = self._loss(y_hat, y).sum()
         loss_sum.backward()
-        self.descend()
+        if self._trainer is not None:
+            self._trainer.step(self._batch_size)
+        else:
+            assert self._params is not None and self.lr is not None
+            sgd(self._params, self.lr, self._batch_size)
         return loss_sum, self._count(y_hat, y)
 
     def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
         """Count; what is returned is still in the engine."""
-        return self._count(_checks.scores(self.net, X, y), y)
+        return self._count(_checks.scores(self._net, X, y), y)
 
     def feed(self, data_iter: Batches) -> Batches:
         """Return ``data_iter`` itself."""
@@ -92,6 +107,15 @@ class AutoStep:
 
     def __init__(self, graph: Step, eager: Step) -> None:
         self.step, self.eager = graph, eager
+
+    @property
+    def lr(self) -> float | None:
+        """Learning rate, None with a trainer."""
+        return self.step.lr
+
+    @lr.setter
+    def lr(self, value: float | None) -> None:
+        self.step.lr = self.eager.lr = value
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[float, int]:
         """Train."""
@@ -142,10 +166,7 @@ def make_step(
         raise ValueError(
             f"hybridize: found {hybridize!r}, expected True, False or 'auto'"
         )
-    if trainer is not None:
-        eager = EagerStep(net, loss, lambda: trainer.step(batch_size))
-    else:
-        eager = EagerStep(net, loss, lambda: sgd(params or [], lr or 0, batch_size))
+    eager = EagerStep(net, loss, params, batch_size, lr, trainer)
     if hybridize:
         graph = hybridized(net, params, loss, batch_size, lr, trainer)
         return graph if hybridize is True else AutoStep(graph, eager)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,9 @@ from . import _checks
 from .models import Net
 from .steps import Batches, EagerStep, Loss, Step, make_step
 from .steps import sgd as sgd
+
+#: One for all updates, or by the number of updates so far.
+LearningRate = float | Callable[[int], float]
 
 
 class TrainingDiverged(ArithmeticError):
@@ -60,6 +63,25 @@ class EpochResult:
             f"epoch {self.epoch}, loss {self.train_loss:.4f}, "
             f"train acc {self.train_accuracy:.3f}, test acc {self.test_accuracy:.3f}"
         )
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What a batch ends with.
+
+    Attributes:
+        epoch: counted from 1.
+        batch: counted from 1 in each epoch.
+        loss: mean over the batch, before the update.
+        accuracy: share in 0..1, likewise.
+        lr: learning rate of the update; None with a trainer.
+    """
+
+    epoch: int
+    batch: int
+    loss: float
+    accuracy: float
+    lr: float | None
 
 
 def seed_everything(seed: int) -> None:
@@ -105,11 +127,12 @@ def train_epochs(
     num_epochs: int,
     batch_size: int,
     params: Iterable[nd.NDArray] | None = None,
-    lr: float | None = None,
+    lr: LearningRate | None = None,
     trainer: gluon.Trainer | None = None,
     *,
     train_metric: str = "sample",
     hybridize: bool | str = False,
+    on_batch: Callable[[BatchResult], None] | None = None,
 ) -> Iterator[EpochResult]:
     """Train ``net`` and yield an ``EpochResult`` after each epoch.
 
@@ -121,13 +144,16 @@ def train_epochs(
         num_epochs: passes over ``train_iter``.
         batch_size: what the summed gradient is divided by, for every batch.
         params: arrays with gradients attached, updated by ``sgd`` with ``lr``.
-        lr: learning rate, above 0.
+        lr: learning rate, above 0; or a function that gives it, called before each
+            update with the number of updates so far, as MXNet's schedulers are.
         trainer: steps in place of ``params`` and ``lr``.
         train_metric: ``"sample"`` averages loss and accuracy over the samples;
             ``"batch"`` averages the batches' means, as gluonbook before 0.8.9 did.
         hybridize: trace the net into a static graph, see ``hybrid.hybridize``; then
             ``params`` are brought up to date after each epoch, not after each batch.
             ``"auto"`` goes on without a graph, after a warning, if there can be none.
+        on_batch: is told of each batch when it has been learnt from; the engine is
+            halted for it. What it raises ends the training.
 
     Raises:
         ValueError: an argument or a batch is not as described above.
@@ -136,14 +162,22 @@ def train_epochs(
     """
     params = None if params is None else list(params)
     _check_arguments(num_epochs, batch_size, train_metric)
-    step = make_step(net, params, loss, batch_size, lr, trainer, hybridize)
+    schedule = lr if callable(lr) else None
+    first_lr = lr(0) if callable(lr) else lr
+    step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize)
+    num_updates = 0
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()
         trained = []
         step.pull()
         try:
             for X, y in step.feed(train_iter):
+                if schedule is not None:
+                    step.lr = _checks.positive("lr", schedule(num_updates))
                 trained.append((*step(X, y), y.size))
+                num_updates += 1
+                if on_batch is not None:
+                    on_batch(_batch_result(epoch, trained, step.lr))
             test_correct, test_size = _count_all(test_iter, step)
         finally:
             # Whatever happens, params are never half of one state, half of another.
@@ -158,7 +192,7 @@ def train_epochs(
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "
-                f"{trainer.learning_rate if trainer else lr}, expected a finite "
+                f"{trainer.learning_rate if trainer else step.lr}, expected a finite "
                 "number: try a smaller learning rate"
             )
         seconds = time.perf_counter() - start
@@ -175,7 +209,7 @@ def train_ch3(
     num_epochs: int,
     batch_size: int,
     params: Iterable[nd.NDArray] | None = None,
-    lr: float | None = None,
+    lr: LearningRate | None = None,
     trainer: gluon.Trainer | None = None,
     *,
     train_metric: str = "sample",
@@ -196,6 +230,12 @@ def train_ch3(
         hybridize=hybridize,
     ):
         print(result, flush=True)
+
+
+def _batch_result(epoch: int, trained: list[tuple], lr: float | None) -> BatchResult:
+    *sums, size = trained[-1]
+    loss, accuracy = (_fetch([value])[0] / size for value in sums)
+    return BatchResult(epoch, len(trained), loss, accuracy, lr)
 
 
 def _count_all(data_iter: Batches, step: Step) -> tuple[list, int]:

@@ -328,3 +328,31 @@ def test_the_first_mirror_is_gluons(monkeypatch, repo):
         url.removesuffix("x.gz"),
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ]
+
+
+def test_a_release_is_asked_for_by_its_id(mirrors, root):
+    """It lies beside another one, in a folder of its own."""
+    first, second = mirrors
+    for release, server, other in (
+        ("2017-08-31", second, first),
+        ("2017-08-26", first, second),
+    ):
+        other.requests.clear()
+        found = data.find_release(root, release)
+        assert {file.release for file in found.values()} == {release}
+        assert {file.path.parent for file in found.values()} == {root / release}
+        assert not other.requests and server.requests
+    first.requests.clear()
+    assert data.load_fashion_mnist(root, "2017-08-26").release == "2017-08-26"
+    assert not first.requests
+
+
+def test_another_release_than_the_asked_one_is_refused(mirrors, root):
+    first, second = mirrors
+    first.files = second.files
+    with pytest.raises(
+        data.DataError, match="found files of 2017-08-31, expected 2017"
+    ):
+        data.find_release(root, "2017-08-26")
+    with pytest.raises(ValueError, match="release: found '2018', expected 2017-08-26"):
+        data.find_release(root, "2018")

@@ -125,7 +125,7 @@ def _plan(
     known: dict[str, Edition],
     seeds: int,
     split: Split,
-    suspects: bool,
+    suspects: int,
     release: str,
     hybridize: bool,
 ) -> list[Json]:
@@ -134,15 +134,17 @@ def _plan(
     from ..book.variants import AS_PUBLISHED, VARIANTS
 
     splits = SPLITS if split is Split.ALL else (split.value,)
-    kinds = [(edition, each, AS_PUBLISHED) for edition in chosen for each in splits]
-    if suspects:
-        others = [name for name in VARIANTS if name != AS_PUBLISHED]
-        kinds += [(chosen[0], OFFICIAL, variant) for variant in others]
+    others = [name for name in VARIANTS if name != AS_PUBLISHED]
+    kinds = [
+        (edition, each, AS_PUBLISHED, seeds) for edition in chosen for each in splits
+    ]
+    kinds += [(chosen[0], OFFICIAL, variant, suspects) for variant in others]
     pool = list(known.values())
     return [
         make_job(edition, pool, seed, each, release, variant, hybridize)
-        for seed in range(seeds)
-        for edition, each, variant in kinds
+        for seed in range(max(seeds, suspects))
+        for edition, each, variant, runs in kinds
+        if seed < runs
     ]
 
 
