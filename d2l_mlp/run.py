@@ -8,7 +8,7 @@ for result in run.epochs():
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +19,13 @@ from mxnet import gluon, nd
 from .data import BatchLoader, load_data_fashion_mnist
 from .models import Net, gluon_twin, init_params, make_net
 from .steps import Loss
-from .training import EpochResult, seed_everything, train_epochs
+from .training import (
+    BatchResult,
+    EpochResult,
+    LearningRate,
+    seed_everything,
+    train_epochs,
+)
 
 
 @dataclass(frozen=True)
@@ -91,8 +97,17 @@ class Run:
         if settings.use_gluon:
             self.net = gluon_twin(self.params)
 
-    def epochs(self) -> Iterator[EpochResult]:
-        """Train, and yield each epoch's result. See ``train_epochs``."""
+    def epochs(
+        self,
+        on_batch: Callable[[BatchResult], None] | None = None,
+        lr: LearningRate | None = None,
+    ) -> Iterator[EpochResult]:
+        """Train, and yield each epoch's result. See ``train_epochs``.
+
+        Args:
+            on_batch: is told of each batch.
+            lr: a schedule in place of the settings' learning rate.
+        """
         settings = self.settings
         return train_epochs(
             self.net,
@@ -102,10 +117,11 @@ class Run:
             settings.num_epochs,
             settings.batch_size,
             self.params,
-            settings.lr,
+            lr or settings.lr,
             self._trainer,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
+            on_batch=on_batch,
         )
 
     def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:

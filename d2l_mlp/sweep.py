@@ -108,7 +108,7 @@ def _run(
     import pebble
 
     tries: dict[str, int] = {}
-    with _one_thread():
+    with one_thread():
         pool = pebble.ProcessPool(
             max_workers=min(num_workers, len(jobs)),
             # Not fork: MXNet is not to be used on both sides of one.
@@ -138,7 +138,7 @@ def _run(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let processes that start now compute with one thread.
 
     Teams of threads that share the processors wait for one another: beside one busy

@@ -75,6 +75,8 @@ class BatchResult:
         loss: mean over the batch, before the update.
         accuracy: share in 0..1, likewise.
         lr: learning rate of the update; None with a trainer.
+        sync: brings ``params`` up to date in the middle of an epoch, where a static
+            graph holds what was learned.
     """
 
     epoch: int
@@ -82,6 +84,7 @@ class BatchResult:
     loss: float
     accuracy: float
     lr: float | None
+    sync: Callable[[], None] = field(repr=False, compare=False)
 
 
 def seed_everything(seed: int) -> None:
@@ -177,7 +180,7 @@ def train_epochs(
                 trained.append((*step(X, y), y.size))
                 num_updates += 1
                 if on_batch is not None:
-                    on_batch(_batch_result(epoch, trained, step.lr))
+                    on_batch(_batch_result(epoch, trained, step))
             test_correct, test_size = _count_all(test_iter, step)
         finally:
             # Whatever happens, params are never half of one state, half of another.
@@ -232,10 +235,10 @@ def train_ch3(
         print(result, flush=True)
 
 
-def _batch_result(epoch: int, trained: list[tuple], lr: float | None) -> BatchResult:
+def _batch_result(epoch: int, trained: list[tuple], step: Step) -> BatchResult:
     *sums, size = trained[-1]
     loss, accuracy = (_fetch([value])[0] / size for value in sums)
-    return BatchResult(epoch, len(trained), loss, accuracy, lr)
+    return BatchResult(epoch, len(trained), loss, accuracy, step.lr, step.sync)
 
 
 def _count_all(data_iter: Batches, step: Step) -> tuple[list, int]:

@@ -216,3 +216,15 @@ def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):
         ends.append([param.asnumpy() for param in params])
     for found, expected in zip(*reversed(ends), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_what_diverges_before_the_last_batch_is_said_to_diverge(fashion_mnist):
+    """The graph for its smaller shape is made when all parameters are NaN."""
+    loader = small_loader(fashion_mnist)
+    params = models.init_params((8,))
+    run = training.train_epochs(
+        models.make_net(params), loader, loader, loss, 3, 256, params, 1e38,
+        hybridize=True,
+    )  # fmt: skip
+    with pytest.raises(training.TrainingDiverged):
+        list(run)

@@ -133,7 +133,7 @@ def test_the_threads_of_this_process_are_left_alone(tmp_path, monkeypatch):
             monkeypatch.delenv("OMP_NUM_THREADS")
         else:
             monkeypatch.setenv("OMP_NUM_THREADS", value)
-        with sweeping._one_thread():
+        with sweeping.one_thread():
             assert os.environ["OMP_NUM_THREADS"] == "1"
         assert os.environ.get("OMP_NUM_THREADS") == value
 

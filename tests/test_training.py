@@ -326,6 +326,29 @@ def test_each_batch_is_told_of(hybridize):
 
 
 @pytest.mark.parametrize("hybridize", [False, True])
+def test_params_can_be_brought_up_to_date_within_an_epoch(hybridize):
+    """After two of three batches, as the plain loop has them then."""
+    ends = []
+
+    def keep(batch):
+        if batch.batch == 2:
+            batch.sync()
+            ends.append([param.asnumpy() for param in params])
+
+    for graph in (False, hybridize):
+        training.seed_everything(4)
+        params = models.init_params((8, 6))
+        list(
+            training.train_epochs(
+                models.make_net(params), batches(n=70), batches(), loss, 1, 32, params,
+                0.1, hybridize=graph, on_batch=keep,
+            )
+        )  # fmt: skip
+    for first, second in zip(*ends, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
 def test_what_is_told_of_a_batch_may_end_the_training(hybridize):
     class Enough(Exception):
         pass

@@ -30,7 +30,8 @@ class Verdict:
         edition: the edition's id.
         split: ``"official"`` or ``"resplit"``.
         test: the whole curve's test.
-        false_alarms: share of our own runs, unseen, that the test rejects.
+        false_alarms: share of our own runs, unseen, that the test rejects; None if
+            they are too few.
         outside: how many of its numbers lie outside our 95 % prediction intervals.
         numbers: how many there are.
     """
@@ -38,7 +39,7 @@ class Verdict:
     edition: str
     split: str
     test: CurveTest
-    false_alarms: float
+    false_alarms: float | None
     outside: int
     numbers: int
 
@@ -70,7 +71,7 @@ class Together:
     split: str
     editions: tuple[str, ...]
     p_value: float
-    false_alarms: float
+    false_alarms: float | None
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Comparison:
             if rejected:
                 sentence += f"{', '.join(rejected)} cannot be reproduced"
             else:
-                sentence += "nothing printed is out of the range of our runs"
+                sentence += "no curve is out of the range of our runs"
             if len(here) > 1:
                 sentence += f" ({len(rejected)} of {len(here)} editions rejected"
                 together = [each for each in self.together if each.split == split]

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from .comparison import Comparison
 from .evidence import Step
 from .statistics import COLUMNS, DIGITS
-from .tables import MARKS
+from .tables import MARKS, share
 from .twins import Twin
 
 
@@ -54,6 +54,7 @@ def render(
         command=command,
         columns=COLUMNS,
         marks=MARKS,
+        share=share,
         p_value=lambda value: f"{value:.3f}" if value >= 0.001 else f"{value:.1g}",
         cells={key: _rows(comparison, *key) for key in comparison.runs},
     )

@@ -136,8 +136,10 @@ def combine(tests: Sequence[CurveTest]) -> float:
 
 def false_alarms(
     groups: Sequence[Sequence[np.ndarray]], repeats: int = 20, folds: int = 5
-) -> float:
+) -> float | None:
     """Return how often the test rejects runs of our own that it has not seen.
+
+    None if four fifths of the runs are too few to reject anything.
 
     In each repeat a fifth of the runs, drawn at random, is judged by the other four
     fifths: one run for each array of each group, and by Fisher's method if they are
@@ -149,6 +151,9 @@ def false_alarms(
         repeats: times that the runs are parted anew.
         folds: parts, each of which is judged once.
     """
+    fewest = min(len(group[0]) for group in groups)
+    if 1 / (fewest - -(-fewest // folds) + 1) > LEVEL:
+        return None
     random = np.random.RandomState(0)
     rejected = []
     for _ in range(repeats):

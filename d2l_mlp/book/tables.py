@@ -57,13 +57,13 @@ def verdicts_table(comparison: Comparison) -> Table:
             f"{verdict.outside}/{verdict.numbers}",
             _p_value(test.p_value),
             f"{test.p_value_max:.3f}",
-            f"{verdict.false_alarms:.1%}",
+            share(verdict.false_alarms),
             _z_values(test.mean_z),
         )
     for each in comparison.together:
         table.add_row(
             "all together", each.split, "", "", _p_value(each.p_value), "",
-            f"{each.false_alarms:.1%}", "",
+            share(each.false_alarms), "",
         )  # fmt: skip
     return table
 
@@ -114,6 +114,11 @@ def twins_table(twins: Sequence[Twin]) -> Table:
             twin.name, str(twin.num_batches), *(f"{value:.2g}" for value in values)
         )
     return table
+
+
+def share(value: float | None) -> str:
+    """Return a share of false alarms as text."""
+    return "–" if value is None else f"{value:.1%}"
 
 
 def _p_value(value: float) -> str:

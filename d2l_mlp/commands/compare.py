@@ -56,9 +56,8 @@ def compare(
         int | None, typer.Option(min=1, help="Processes; one a processor by default.")
     ] = None,
     suspects: Annotated[
-        bool,
-        typer.Option("--suspects", help="Try other causes too, a run each a seed."),
-    ] = False,
+        int, typer.Option(min=0, help="Runs with each one thing changed.")
+    ] = 0,
     plain: Annotated[
         bool, typer.Option("--plain", help="Train without a static graph.")
     ] = False,

@@ -71,8 +71,7 @@ def test_runs_around_the_printed_curve_reproduce_it():
     assert verdict.outside == 0 and verdict.numbers == 30
     assert "chapter on the published split: reproduced (p = 1.000 " in str(verdict)
     assert found.summary() == (
-        "On the published split of 2017-08-31 nothing printed is out of the range of "
-        "our runs."
+        "On the published split of 2017-08-31 no curve is out of the range of our runs."
     )
     assert not found.together and not found.effects and not found.suspects
 

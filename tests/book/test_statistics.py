@@ -118,6 +118,11 @@ def test_false_alarms_are_near_the_level():
     assert several <= 0.08
 
 
+@pytest.mark.parametrize(("n", "enough"), [(3, False), (23, False), (24, True)])
+def test_too_few_runs_have_no_false_alarms(n, enough):
+    assert (statistics.false_alarms([[draws(n, 8)]]) is not None) == enough
+
+
 def test_false_alarms_would_show_a_test_that_rejects_too_often(monkeypatch):
     def too_strict(runs, book):
         found = original(runs, book)

@@ -140,6 +140,6 @@ def test_a_job_is_a_run_in_both_averages():
 
 
 def test_a_diverged_job_says_so_and_keeps_what_it_had():
-    result = train(job_of(num_hiddens=[8], num_epochs=3, lr=1e6))
+    result = train(job_of(num_hiddens=[8], num_epochs=3, lr=1e38))
     assert result["diverged"] is True
     assert len(result["curves"].get("test_accuracy", [])) < 3
