@@ -3,6 +3,7 @@
 python -m d2l_mlp book               the chapter's run beside its printed numbers
 python -m d2l_mlp book --linear      softmax regression instead
 python -m d2l_mlp compare            many seeds against the printed numbers
+python -m d2l_mlp demo               the classroom page
 python -m d2l_mlp doctor             what this machine has and lacks
 """
 
@@ -18,6 +19,7 @@ from . import __version__
 from .commands.book import book
 from .commands.common import Root, console
 from .commands.compare import compare
+from .commands.demo import demo
 
 app = typer.Typer(
     add_completion=False,
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(book)
 app.command()(compare)
+app.command()(demo)
 
 
 def main() -> None:

@@ -1,0 +1,256 @@
+"""The page's server: viewers watch and try drawings, the teacher controls the run."""
+
+from __future__ import annotations
+
+import base64
+import io
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import limits
+import segno
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Path as FromPath
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+from sse_starlette import EventSourceResponse
+
+from ..book import load_editions
+from ..data import TEXT_LABELS, load_fashion_mnist
+from ..photo import MOST_BYTES, PhotoError, predict, to_image
+from . import pictures
+from .room import Conflict, Room
+from .settings import Control, RunSettings, Start
+
+STATIC = Path(__file__).with_name("static")
+#: Where a request carries the teacher's token.
+BEARER = HTTPBearer(auto_error=False, description="The teacher's token")
+#: Predictions that one address may ask for.
+RATE = "10/second"
+#: Scripts and all else from here alone; Plotly sets styles of elements. Notebooks on
+#: this machine may show the page in a frame.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; "
+    "frame-ancestors 'self' http://localhost:* http://127.0.0.1:* vscode-webview:"
+)
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "Not the teacher's token"},
+    409: {"description": "Does not go with the state of the run"},
+}
+
+
+class Prediction(BaseModel):
+    """What the net makes of a picture.
+
+    ``image`` is the picture as the net sees it, a PNG of 28×28 as a ``data:`` address;
+    ``probabilities`` are the ten classes', in the order of ``labels``.
+    """
+
+    image: str
+    probabilities: list[float]
+    labels: tuple[str, ...] = TEXT_LABELS
+
+
+class State(BaseModel):
+    """Where the room stands; ``run`` is 0 before the first one."""
+
+    state: str
+    run: int
+    settings: RunSettings
+    events: int
+    student_link: str
+
+
+def create_app(
+    token: str, student_link: str, root: str | None = None, room: Room | None = None
+) -> FastAPI:
+    """Return the server.
+
+    Args:
+        token: what the teacher's requests must carry, as ``Authorization: Bearer``.
+        student_link: address of the page for everyone else, for the QR code.
+        root: folder of the data files.
+        room: another room than a new one, for tests.
+    """
+    # Created here: a limit is one server's.
+    limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
+    room = room or Room(root)
+    data = load_fashion_mnist(root)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        room.close()
+
+    app = FastAPI(title="d2l_mlp classroom", lifespan=lifespan, docs_url=None,
+                  redoc_url=None)  # fmt: skip
+    app.state.room = room
+
+    def teacher(
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    ) -> None:
+        found = given.credentials if given else ""
+        if not secrets.compare_digest(found.encode(), token.encode()):
+            raise HTTPException(401, "token: expected the teacher's, printed at start")
+
+    guards = [Depends(teacher)]
+
+    @app.middleware("http")
+    async def add_headers(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(STATIC / "index.html")
+
+    @app.get("/plotly.js", include_in_schema=False)
+    def plotly() -> Response:
+        return Response(
+            _plotly(),
+            media_type="text/javascript",
+            headers={"Cache-Control": "max-age=86400"},
+        )
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/events", include_in_schema=False)
+    async def events(request: Request) -> EventSourceResponse:
+        after = request.headers.get("Last-Event-ID")
+        return EventSourceResponse(room.log.follow(after), ping=15)
+
+    @app.get("/api/state")
+    async def state() -> State:
+        return State(
+            state=room.state,
+            run=room.number,
+            settings=room.settings,
+            events=len(room.log),
+            student_link=student_link,
+        )
+
+    @app.get("/api/book")
+    async def book() -> dict[str, Any]:
+        """Return what the book printed: rows of loss, train and test accuracy."""
+        chapter = next(iter(load_editions().values()))
+        return {"title": "the chapter", "epochs": chapter.epochs}
+
+    @app.get("/api/labels")
+    async def labels() -> dict[str, Any]:
+        """Return the classes' names, and those of the first test images."""
+        return {"labels": TEXT_LABELS, "test": data.test_labels[:9].tolist()}
+
+    @app.get("/qr.svg")
+    async def qr() -> Response:
+        stream = io.BytesIO()
+        segno.make(student_link).save(
+            stream, kind="svg", scale=4, dark="#000", light="#fff"
+        )
+        return Response(stream.getvalue(), media_type="image/svg+xml")
+
+    @app.get("/weights.png", responses={404: {"description": "No run yet"}})
+    async def weights() -> Response:
+        if not room.params:
+            raise HTTPException(404, "weights: found no run yet, expected one")
+        drawn = await run_in_threadpool(draw_weights, room.version)
+        return Response(drawn, media_type="image/png")
+
+    @lru_cache(maxsize=2)
+    def draw_weights(version: int) -> bytes:
+        return pictures.weights_png(room.params[0])
+
+    @app.get("/test-images/{index}.png", response_class=Response)
+    async def test_image(index: Annotated[int, FromPath(ge=0, le=9999)]) -> Response:
+        drawn = pictures.image_png(data.test_images[index, :, :, 0])
+        headers = {"Cache-Control": "max-age=86400"}
+        return Response(drawn, media_type="image/png", headers=headers)
+
+    @app.get("/api/teacher", status_code=204, dependencies=guards, responses=REFUSALS)
+    async def ask_teacher() -> None:
+        """Tell whether the token is the teacher's."""
+
+    @app.post("/api/run", status_code=201, dependencies=guards, responses=REFUSALS)
+    async def start(asked: Start) -> dict[str, int]:
+        """Start a run; returns its number."""
+        try:
+            return {"run": room.start(asked.settings, asked.paused)}
+        except Conflict as error:
+            raise HTTPException(409, str(error)) from None
+
+    @app.post("/api/control", status_code=202, dependencies=guards, responses=REFUSALS)
+    async def control(command: Control) -> dict[str, str]:
+        """Pause, resume, go on for one batch or epoch, change lr, stop or reset."""
+        try:
+            room.control(command)
+        except Conflict as error:
+            raise HTTPException(409, str(error)) from None
+        return {"action": command.action}
+
+    @app.post(
+        "/api/predict",
+        responses={
+            409: {"description": "No run yet"},
+            413: {"description": "Too large"},
+            415: {"description": "No picture"},
+            429: {"description": "Too many"},
+        },
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "image/png": {"schema": {"type": "string", "format": "binary"}}
+                },
+            }
+        },
+    )
+    async def predict_picture(request: Request) -> Prediction:
+        """Predict the picture that is the request's body."""
+        address = request.client.host if request.client else ""
+        if not limiter.hit(limits.parse(RATE), address):
+            raise HTTPException(429, f"predict: expected at most {RATE}")
+        content = await _body(request)
+        if not room.params:
+            raise HTTPException(409, "predict: found no run yet, expected one")
+        try:
+            image = await run_in_threadpool(to_image, content)
+        except PhotoError as error:
+            raise HTTPException(415, str(error)) from None
+        probabilities = await run_in_threadpool(predict, image, room.params)
+        drawn = base64.b64encode(pictures.image_png(image)).decode()
+        return Prediction(
+            image=f"data:image/png;base64,{drawn}",
+            probabilities=[round(float(p), 5) for p in probabilities],
+        )
+
+    return app
+
+
+async def _body(request: Request) -> bytes:
+    """Return the request's body; refuse a large one before it is all here."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise HTTPException(413, f"picture: expected at most {MOST_BYTES} bytes")
+    return bytes(content)
+
+
+@lru_cache
+def _plotly() -> bytes:
+    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()

@@ -1,0 +1,130 @@
+"""Start the page: from the command line, or from a notebook."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from .app import create_app
+
+if TYPE_CHECKING:
+    from IPython.display import IFrame
+
+
+@dataclass(frozen=True)
+class Links:
+    """Addresses of the page, the teacher's with the token."""
+
+    student: str
+    teacher: str
+
+
+def make_links(host: str, port: int, token: str) -> Links:
+    """Return the addresses under which a server on ``host`` is reached."""
+    address = host
+    if host in ("0.0.0.0", "::"):
+        address = own_address()
+    if ":" in address:
+        address = f"[{address}]"
+    student = f"http://{address}:{port}/"
+    return Links(student, f"{student}#token={token}")
+
+
+def own_address() -> str:
+    """Return this machine's address in its network; 127.0.0.1 without one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: it only asks which way a packet would take (RFC 5737).
+            probe.connect(("192.0.2.1", 9))
+            return probe.getsockname()[0]
+        except OSError:
+            return "127.0.0.1"
+
+
+def open_socket(host: str, port: int) -> socket.socket:
+    """Return a listening socket; 0 takes any free port.
+
+    Raises:
+        OSError: the address cannot be taken; the message says what to do.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(
+            f"cannot listen on {host} port {port} ({error.strerror}): choose another "
+            "--port (0 takes any free one) or --host"
+        ) from None
+    return listener
+
+
+def serve(host: str, port: int, root: str | None = None, token: str = "") -> None:
+    """Serve the page until interrupted, and print its links."""
+    listener = open_socket(host, port)
+    token = token or secrets.token_urlsafe(16)
+    links = make_links(host, listener.getsockname()[1], token)
+    app = create_app(token, links.student, root)
+    print(f"teacher:  {links.teacher}")
+    print(f"students: {links.student}", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=1, access_log=False
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def show(height: int = 900, root: str | None = None) -> IFrame:
+    """Start the page in a process of its own, and show the teacher's in a notebook.
+
+    It ends with the notebook's kernel.
+
+    Args:
+        height: of the frame, in pixels.
+        root: folder of the data files.
+
+    Raises:
+        RuntimeError: the page does not answer.
+    """
+    import atexit
+
+    from IPython.display import IFrame
+
+    token = secrets.token_urlsafe(16)
+    with open_socket("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    command = [sys.executable, "-m", "d2l_mlp", "demo", "--port", str(port)]
+    command += ["--root", root] if root else []
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=_environment(token),
+    )
+    atexit.register(process.terminate)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                link = make_links("127.0.0.1", port, token).teacher
+                return IFrame(link, width="100%", height=height)
+        time.sleep(0.1)
+    raise RuntimeError(
+        f"the page does not answer on port {port} (exit code {process.poll()}): try "
+        "python -m d2l_mlp demo in a terminal"
+    )
+
+
+def _environment(token: str) -> dict[str, str]:
+    import os
+
+    # Not on the command line, where everybody on the machine could read it.
+    return os.environ | {"D2L_MLP_TOKEN": token}

@@ -1,0 +1,31 @@
+"""python -m d2l_mlp demo: the classroom page."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from .. import _compat
+from .common import Root
+
+
+def demo(
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 to let the room in; this machine by default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free.")] = 8000,
+    root: Root = None,
+) -> None:
+    """Serve one run, live, to everyone in the room; the teacher's link controls it."""
+    _compat.load_mxnet()
+    try:
+        from ..classroom.server import serve
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"the page needs the package {error.name}, which is not installed: "
+            "pip install 'd2l_mlp[web]', or make clean setup"
+        ) from None
+    token = os.environ.get("D2L_MLP_TOKEN", "")
+    serve(host, port, None if root is None else str(root), token)
