@@ -84,14 +84,14 @@ def _open(content: bytes) -> Image.Image:
             width, height = picture.size
             # Before a pixel of it is unpacked.
             if width * height > MOST_PIXELS:
-                raise PhotoError(
-                    f"picture: found {width}×{height} pixels, expected at most "
-                    f"{MOST_PIXELS} in all"
-                )
+                raise Image.DecompressionBombError
             picture.draft("L", (512, 512))  # of JPEG, to unpack less
             picture = ImageOps.exif_transpose(picture).convert("RGBA")
-    except PhotoError:
-        raise
+    except Image.DecompressionBombError:
+        raise PhotoError(
+            f"picture: found more pixels than are taken on, expected at most "
+            f"{MOST_PIXELS}, as 5000×5000"
+        ) from None
     except UnidentifiedImageError:
         raise PhotoError(
             f"picture: found {len(content)} bytes of another kind, expected one of "

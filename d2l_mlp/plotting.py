@@ -8,6 +8,7 @@ axis that ends at 1.
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -184,7 +185,9 @@ def _draw_bands(
         band = axes.fill_between(epochs, low[:, i], high[:, i], label="95 % of ours")
         band.set(color="tab:gray", alpha=0.35, linewidth=0)
         axes.axhline(0, color="dimgray", linewidth=1.5, label="our median")
-        for style, (name, curve) in zip(_STYLES, books.items(), strict=False):
+        for style, (name, curve) in zip(
+            itertools.cycle(_STYLES), books.items(), strict=False
+        ):
             n = len(curve)
             (line,) = axes.plot(epochs[:n], curve[:, i] - median[:n, i], label=name)
             line.set(**style)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from ._checks import whole_number
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
 TRIES = 3
@@ -32,20 +36,24 @@ def sweep(
 
     A record is what ``work`` returns, with its job under ``"job"``. It is appended to
     the file before it is yielded: the same call after an interruption runs only what is
-    missing. If a worker dies its job alone is done again. Workers compute with one
-    thread each, whatever their number, so that the same job gives the same bits.
+    missing. If a worker dies its job alone is done again; if a job fails the others are
+    done first. Workers compute with one thread each, whatever their number, so that the
+    same job gives the same bits; until the end the file is locked, and other processes
+    started from here compute with one thread, too.
 
     Args:
         work: a module's function, from a job to what comes of it; both as JSON.
         jobs: what to do; equal ones are one.
         path: the file, a line of JSON for each record; it and its folder are made.
-        num_workers: processes.
+        num_workers: processes, at least 1.
 
     Raises:
-        SweepError: another process writes to the file, a line of it is damaged, or a
-            job's worker died each time.
+        SweepError: another process writes to the file, a line of it is damaged, a job
+            failed, or its worker died each time.
+        ValueError: ``num_workers`` is below 1.
         OSError: the file cannot be read or written.
     """
+    whole_number("num_workers", num_workers)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _alone(path):
         kept = {_key(record["job"]): record for record in read(path, mend=True)}
@@ -74,21 +82,39 @@ def read(path: Path, mend: bool = False) -> list[Json]:
     if not path.exists():
         return []
     whole, _, torn = path.read_bytes().rpartition(b"\n")
-    if torn and mend:
+    if torn and _is_record(torn):
+        # Whole but for its end of line, as an editor may leave it.
+        whole = whole + b"\n" + torn if whole else torn
+        if mend:
+            with path.open("ab") as file:
+                file.write(b"\n")
+    elif torn and not torn.startswith(b'{"job": '):
+        number = whole.count(b"\n") + 2 if whole else 1
+        raise _no_record(path, number, torn)
+    elif torn and mend:
         os.truncate(path, len(whole) + 1 if whole else 0)
     records = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
-        try:
-            record = json.loads(line)
-            record["job"], record["result"]
-        except (ValueError, KeyError, TypeError):
-            raise SweepError(
-                f"{path}, line {number}: found {line[:40].decode(errors='replace')!r}, "
-                "expected a record with its job and result: delete the line, and what "
-                "it held will be run again"
-            ) from None
-        records.append(record)
+        if not _is_record(line):
+            raise _no_record(path, number, line)
+        records.append(json.loads(line))
     return records
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and {"job", "result"} <= set(record)
+
+
+def _no_record(path: Path, number: int, line: bytes) -> SweepError:
+    return SweepError(
+        f"{path}, line {number}: found {line[:40].decode(errors='replace')!r}, "
+        "expected a record with its job and result: delete the line, and what it held "
+        "will be run again; or name another file"
+    )
 
 
 def count_missing(jobs: Sequence[Json], path: Path) -> tuple[int, int]:
@@ -105,36 +131,51 @@ def _key(job: Json) -> str:
 def _run(
     work: Callable[[Json], Json], jobs: list[Json], num_workers: int
 ) -> Iterator[Json]:
+    """Yield each job's record as it ends, then raise what went wrong with others."""
     import pebble
 
-    tries: dict[str, int] = {}
+    tries = dict.fromkeys(map(_key, jobs), 0)
+    failures: list[SweepError] = []
     with one_thread():
-        pool = pebble.ProcessPool(
-            max_workers=min(num_workers, len(jobs)),
-            # Not fork: MXNet is not to be used on both sides of one.
-            context=multiprocessing.get_context("spawn"),
-        )
-        try:
-            pending: dict[Future, Json] = {
-                pool.schedule(work, args=[job]): job for job in jobs
-            }
-            while pending:
-                for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                    job = pending.pop(future)
+        while jobs:
+            pool = pebble.ProcessPool(
+                max_workers=min(num_workers, len(jobs)),
+                # Not fork: MXNet is not to be used on both sides of one.
+                context=multiprocessing.get_context("spawn"),
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
+            try:
+                pending: dict[Future, Json] = {
+                    pool.schedule(work, args=[job]): job for job in jobs
+                }
+                jobs = []
+                for future in as_completed(pending):
+                    job = pending[future]
                     try:
                         yield {"job": job, "result": future.result()}
-                    except pebble.ProcessExpired as death:
-                        tries[_key(job)] = tries.get(_key(job), 1) + 1
-                        if tries[_key(job)] > TRIES:
-                            raise SweepError(
-                                f"{TRIES} worker processes died (exit code "
-                                f"{death.exitcode}) on the job {_key(job)}; on -9, for "
-                                "lack of memory, take fewer at a time (--jobs 1)"
-                            ) from None
-                        pending[pool.schedule(work, args=[job])] = job
-        finally:
-            pool.stop()
-            pool.join()
+                    except (pebble.ProcessExpired, BrokenProcessPool) as death:
+                        # The second is a worker's death while it starts.
+                        tries[_key(job)] += 1
+                        if tries[_key(job)] < TRIES:
+                            jobs.append(job)
+                        else:
+                            failures.append(_deaths(job, death))
+                    except Exception as error:
+                        failures.append(SweepError(f"{error} (in the job {_key(job)})"))
+            finally:
+                pool.stop()
+                pool.join()
+    if failures:
+        raise failures[0]
+
+
+def _deaths(job: Json, death: Exception) -> SweepError:
+    code = getattr(death, "exitcode", "unknown")
+    return SweepError(
+        f"{TRIES} worker processes died (exit code {code}) on the job {_key(job)}; on "
+        "-9, for lack of memory, let fewer work at a time"
+    )
 
 
 @contextmanager

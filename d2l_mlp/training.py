@@ -52,7 +52,7 @@ class EpochResult:
         """Return training loss and accuracy as another ``train_metric`` has them.
 
         Raises:
-            ValueError: the epoch's batches were not kept.
+            ValueError: the epoch's batches were not kept, or another ``train_metric``.
         """
         if self.batches is None:
             raise ValueError("batches: found none, expected an epoch of train_epochs")
@@ -259,6 +259,7 @@ def _fetch(scalars: list) -> np.ndarray:
 
 def _averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
     losses, correct, sizes = batches.T
+    _check_metric(train_metric)
     if train_metric == "batch":
         return float(np.mean(losses / sizes)), float(np.mean(correct / sizes))
     return float(losses.sum() / sizes.sum()), float(correct.sum() / sizes.sum())
@@ -267,6 +268,10 @@ def _averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
 def _check_arguments(num_epochs: int, batch_size: int, train_metric: str) -> None:
     _checks.whole_number("num_epochs", num_epochs)
     _checks.whole_number("batch_size", batch_size)
+    _check_metric(train_metric)
+
+
+def _check_metric(train_metric: str) -> None:
     if train_metric not in ("sample", "batch"):
         raise ValueError(
             f"train_metric: found {train_metric!r}, expected 'sample' or 'batch'"

@@ -1,10 +1,12 @@
 """Many runs over processes: kept at once, resumed, and no more lost than must be."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -41,6 +43,12 @@ def fails(job):
     raise ValueError(f"no good: {job['n']}")
 
 
+def fails_once(job):
+    if job["n"] == 1:
+        fails(job)
+    return square(job)
+
+
 JOBS = [{"n": n} for n in range(6)]
 
 
@@ -71,7 +79,7 @@ def test_only_what_is_missing_is_run(tmp_path):
     assert list(sweep(fails, JOBS, path)) == records
 
 
-@pytest.mark.parametrize("cut", [1, 20])
+@pytest.mark.parametrize("cut", [2, 20])
 def test_a_line_cut_off_is_run_again(tmp_path, cut):
     whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
     for path in (whole, torn):
@@ -109,12 +117,55 @@ def test_a_job_that_kills_every_worker_ends_the_sweep(tmp_path):
     assert read(path) == []
 
 
-def test_an_error_in_a_job_is_passed_on_and_others_are_kept(tmp_path):
+def test_a_job_that_fails_is_named_when_all_others_are_done(tmp_path):
     path = tmp_path / "results.jsonl"
-    list(sweep(square, JOBS[:3], path))
-    with pytest.raises(ValueError, match="no good: 3"):
-        list(sweep(fails, JOBS, path))
-    assert len(read(path)) == 3
+    with pytest.raises(SweepError, match=r"no good: 1 \(in the job ..n.: 1"):
+        list(sweep(fails_once, JOBS, path, 2))
+    assert sorted(r["job"]["n"] for r in read(path)) == [0, 2, 3, 4, 5]
+
+
+def test_a_worker_that_dies_while_it_starts_is_replaced(tmp_path, monkeypatch):
+    """A stranger kills the first worker before it has a job."""
+    path, killed = tmp_path / "results.jsonl", []
+
+    def kill_first():
+        deadline = time.monotonic() + 20
+        while not killed and time.monotonic() < deadline:
+            workers = multiprocessing.active_children()
+            if workers:
+                time.sleep(0.2)
+                os.kill(workers[0].pid, signal.SIGKILL)
+                killed.append(workers[0].pid)
+
+    thread = threading.Thread(target=kill_first)
+    thread.start()
+    records = list(sweep(square, JOBS, path, 1))
+    thread.join()
+    assert killed and len(records) == len(read(path)) == 6
+
+
+def test_no_workers_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="num_workers: found 0"):
+        list(sweep(square, JOBS, tmp_path / "results.jsonl", 0))
+
+
+def test_a_last_line_without_its_end_is_a_record_if_it_is_whole(tmp_path):
+    path = tmp_path / "results.jsonl"
+    list(sweep(square, JOBS, path))
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    assert len(read(path)) == 6
+    assert len(list(sweep(fails, JOBS, path))) == 6
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["a diary", "a\ndiary", '{"other": 1}'])
+def test_a_file_of_something_else_is_left_alone(tmp_path, content):
+    path = tmp_path / "results.jsonl"
+    path.write_text(content)
+    with pytest.raises(SweepError, match="line [12]: found .* or name another file"):
+        list(sweep(square, JOBS, path))
+    assert path.read_text() == content
 
 
 def test_two_sweeps_do_not_write_to_one_file(tmp_path):

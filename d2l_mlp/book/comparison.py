@@ -44,34 +44,40 @@ class Verdict:
     numbers: int
 
     def __str__(self) -> str:
-        test, where = self.test, WHERE[self.split]
+        test = self.test
         column = max(test.mean_z, key=lambda name: abs(test.mean_z[name]))
         z = test.mean_z[column]
-        lean = (
-            f"its {_WORDS[column]} lies {abs(z):.1f} standard deviations "
-            f"{'above' if z > 0 else 'below'} ours on average, "
-            f"{self.outside} of its {self.numbers} numbers outside our 95 % intervals"
-        )
-        if test.rejected:
-            found = "not reproduced"
-        elif 1 / (test.num_runs + 1) > statistics.LEVEL:
-            found = f"undecided, {test.num_runs} runs are too few to reject anything"
-        else:
-            found = "reproduced"
+        found = {
+            "rejected": "not reproduced",
+            "not rejected": "not to be told from our runs",
+            "undecided": f"undecided, {test.num_runs} runs can reject nothing",
+        }[test.outcome]
         return (
-            f"{self.edition} on {where}: {found} (p = {test.p_value:.3f} over "
-            f"{test.num_runs} runs); {lean}."
+            f"{self.edition} on {WHERE[self.split]}: {found} (p = {test.p_value:.3f} "
+            f"over {test.num_runs} runs); {self.outside} of its {self.numbers} numbers "
+            f"lie outside our 95 % intervals, its mean {_WORDS[column]} {abs(z):.1f} "
+            f"standard deviations {'above' if z > 0 else 'below'} ours "
+            f"(p = {test.p_value_mean:.3f} by the means)."
         )
 
 
 @dataclass(frozen=True)
 class Together:
-    """All editions at once on one kind of split, by Fisher's method."""
+    """All editions at once on one kind of split, by Fisher's method.
+
+    On re-splits it rejects too often: the editions would share one split, ours have one
+    each. ``false_alarms`` cannot show that, and is None there.
+    """
 
     split: str
     editions: tuple[str, ...]
     p_value: float
     false_alarms: float | None
+
+    @property
+    def rejected(self) -> bool:
+        """Whether they are too far out to be all ours."""
+        return self.p_value <= statistics.LEVEL
 
 
 @dataclass(frozen=True)
@@ -83,14 +89,15 @@ class SplitEffect:
         last: in the last epoch.
         all_epochs: of each run's mean over its epochs.
         deviations: ``all_epochs`` in standard deviations of the re-splits' runs.
-        as_hard: share of re-splits with a mean no higher than the published split's.
+        p_value: rank of the published split's mean among those of runs on re-splits,
+            from below: how rare so hard a split is. At least ``1 / (runs + 1)``.
     """
 
     editions: tuple[str, ...]
     last: Effect
     all_epochs: Effect
     deviations: float
-    as_hard: float
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ class Comparison:
         together: for each split, if there are several editions.
         effects: for each model that ran on both splits.
         suspects: what else was tried on the first edition, itself first.
+        diverged: how many runs came to no end, and are left out, by edition and split.
     """
 
     editions: dict[str, Edition]
@@ -122,6 +130,7 @@ class Comparison:
     together: list[Together] = field(default_factory=list)
     effects: list[SplitEffect] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
+    diverged: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def cells(self, edition: str, split: str) -> pd.DataFrame:
         """Return the table of ``statistics.cells`` for one edition and split."""
@@ -136,28 +145,40 @@ class Comparison:
 
     def summary(self) -> str:
         """Say on which splits which editions are reproduced."""
-        sentences = []
-        for split in SPLITS:
-            here = [v for v in self.verdicts if v.split == split]
-            if not here:
-                continue
-            rejected = [v.edition for v in here if v.test.rejected]
-            sentence = f"On {WHERE[split]} of {self.release} "
-            if rejected:
-                sentence += f"{', '.join(rejected)} cannot be reproduced"
-            else:
-                sentence += "no curve is out of the range of our runs"
-            if len(here) > 1:
-                sentence += f" ({len(rejected)} of {len(here)} editions rejected"
-                together = [each for each in self.together if each.split == split]
-                sentence += f", all together p = {together[0].p_value:.2g})"
-            sentences.append(sentence + ".")
-        return " ".join(sentences)
+        return " ".join(
+            self._summarise(split)
+            for split in SPLITS
+            if any(verdict.split == split for verdict in self.verdicts)
+        )
+
+    def _summarise(self, split: str) -> str:
+        here = [v for v in self.verdicts if v.split == split]
+        rejected = [v.edition for v in here if v.test.outcome == "rejected"]
+        text = f"On {WHERE[split]} of {self.release} "
+        if rejected:
+            text += f"{', '.join(rejected)} {'is' if len(rejected) == 1 else 'are'} "
+            text += f"rejected at {statistics.LEVEL:.0%}"
+        elif any(v.test.outcome == "undecided" for v in here):
+            text += "nothing can be said: there are too few runs"
+        else:
+            text += "no edition is rejected"
+        for each in self.together:
+            if each.split == split:
+                text += f"; all {len(here)} together p = {each.p_value:.2g}"
+        left_out = sum(n for (_, where), n in self.diverged.items() if where == split)
+        if left_out:
+            text += f"; {left_out} diverged runs are left out"
+        return text + "."
 
     @property
     def rejected(self) -> bool:
-        """Whether any edition was rejected on any split."""
-        return any(verdict.test.rejected for verdict in self.verdicts)
+        """Whether on any split the editions, all together, are rejected."""
+        together = {each.split for each in self.together}
+        return any(each.rejected for each in self.together) or any(
+            verdict.test.outcome == "rejected"
+            for verdict in self.verdicts
+            if verdict.split not in together
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the runs, for machines."""
@@ -170,7 +191,7 @@ class Comparison:
         names = ("verdicts", "together", "effects", "suspects")
         found = {name: [asdict(each) for each in getattr(self, name)] for name in names}
         for verdict, given in zip(found["verdicts"], self.verdicts, strict=True):
-            verdict |= {"rejected": given.test.rejected, "sentence": str(given)}
+            verdict |= {"outcome": given.test.outcome, "sentence": str(given)}
         return {
             "release": self.release,
             "summary": self.summary(),
@@ -192,6 +213,16 @@ def compare(
     result = Comparison({edition.id: edition for edition in editions}, release)
     for split, edition in itertools.product(SPLITS, editions):
         runs = curves(ended, edition, split)
+        diverged = [r for r in records if r["result"]["diverged"]]
+        if lost := sum(
+            _is_of(r["job"], edition, split, AS_PUBLISHED) for r in diverged
+        ):
+            result.diverged[edition.id, split] = lost
+        if 0 < len(runs) < 3:
+            raise ValueError(
+                f"{edition.id}, {split}: found {len(runs)} runs that came to an end, "
+                f"expected at least 3 ({lost} diverged): take more --seeds"
+            )
         if len(runs):
             result.runs[edition.id, split] = runs
             result.verdicts.append(_judge(edition, split, runs))
@@ -223,18 +254,22 @@ def curves(
     found = {}
     for record in records:
         job, result = record["job"], record["result"]
-        settings = job["settings"] | VARIANTS[variant].settings
-        model = tuple(settings["num_hiddens"]), settings["batch_size"], settings["lr"]
-        expected = edition.model[:2] + (
-            VARIANTS[variant].settings.get("lr", edition.lr),
-        )
-        if (job["split"], job["variant"], model) != (split, variant, expected):
+        if not _is_of(job, edition, split, variant):
             continue
         if len(result["curves"]["test_accuracy"]) >= length:
             rows = [result["curves"][column][:length] for column in columns]
-            found[settings["seed"]] = np.array(rows).T
+            found[job["settings"]["seed"]] = np.array(rows).T
     runs = [found[seed] for seed in sorted(found)]
     return statistics.as_printed(np.array(runs).reshape(-1, length, len(columns)))
+
+
+def _is_of(job: Json, edition: Edition, split: str, variant: str) -> bool:
+    """Tell whether a job is the edition's model with one thing changed."""
+    settings = job["settings"]
+    lr = VARIANTS[variant].settings.get("lr", edition.lr)
+    found = tuple(settings["num_hiddens"]), settings["batch_size"], settings["lr"]
+    expected = edition.num_hiddens, edition.batch_size, lr
+    return (job["split"], job["variant"], found) == (split, variant, expected)
 
 
 def _judge(edition: Edition, split: str, runs: np.ndarray) -> Verdict:
@@ -262,7 +297,7 @@ def _judge_together(
         split,
         tuple(edition.id for edition in editions),
         statistics.combine(tests),
-        statistics.false_alarms(groups),
+        statistics.false_alarms(groups) if split == OFFICIAL else None,
     )
 
 
@@ -284,7 +319,7 @@ def _split_effect(model: list[Edition], result: Comparison) -> SplitEffect:
         statistics.difference(official[:, -1], resplit[:, -1]),
         effect,
         effect.difference / float(means.std(ddof=1)),
-        float(np.mean(means <= official.mean())),
+        float((1 + np.sum(means <= official.mean())) / (len(means) + 1)),
     )
 
 

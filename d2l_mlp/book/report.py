@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from .comparison import Comparison
 from .evidence import Step
-from .statistics import COLUMNS, DIGITS
-from .tables import MARKS, share
+from .statistics import COLUMNS, DIGITS, LEVEL
+from .tables import MARKS, p_text, share
 from .twins import Twin
 
 
@@ -55,7 +55,8 @@ def render(
         columns=COLUMNS,
         marks=MARKS,
         share=share,
-        p_value=lambda value: f"{value:.3f}" if value >= 0.001 else f"{value:.1g}",
+        p_value=p_text,
+        level=LEVEL,
         cells={key: _rows(comparison, *key) for key in comparison.runs},
     )
 

@@ -96,11 +96,16 @@ def train(job: Json, root: str | None = None) -> Json:
     return {
         "curves": columns,
         "diverged": diverged,
-        "versions": {
-            "mxnet": mxnet.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run stands on, by name."""
+    return {
+        "mxnet": mxnet.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,9 @@ LEVEL = 0.05
 _ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
 
 
+Outcome = Literal["rejected", "not rejected", "undecided"]
+
+
 @dataclass(frozen=True)
 class CurveTest:
     """A whole curve held against our runs.
@@ -33,7 +37,9 @@ class CurveTest:
         p_value: share of curves, the book's and ours, with an ``rms_z`` as large, each
             standardised by all the others.
         p_value_max: the same for ``max_z``.
-        mean_z: mean z-value of each of ``COLUMNS``.
+        mean_z: z-value of the curve's mean over its epochs, for each of ``COLUMNS``:
+            how far it lies to one side.
+        p_value_mean: the same as ``p_value`` for the largest magnitude of ``mean_z``.
     """
 
     num_runs: int
@@ -41,12 +47,18 @@ class CurveTest:
     max_z: float
     p_value: float
     p_value_max: float
+    p_value_mean: float
     mean_z: dict[str, float]
 
     @property
-    def rejected(self) -> bool:
-        """Whether the curve is too far out to be one more of ours."""
-        return self.p_value <= LEVEL
+    def outcome(self) -> Outcome:
+        """``"rejected"`` if the curve is too far out to be one more of ours.
+
+        ``"undecided"`` if no curve could be, for lack of runs.
+        """
+        if 1 / (self.num_runs + 1) > LEVEL:
+            return "undecided"
+        return "rejected" if self.p_value <= LEVEL else "not rejected"
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Effect:
     """A difference of two means.
 
     Attributes:
-        difference: of the second from the first.
+        difference: the second mean less the first.
         low, high: its 95 % confidence interval, by Welch's t.
         p_value: of no difference, two-sided.
     """
@@ -66,9 +78,16 @@ class Effect:
 
 
 def as_printed(curves: np.ndarray) -> np.ndarray:
-    """Round ``(..., 3)`` as the book printed: 4, 3 and 3 digits."""
-    columns = [np.round(curves[..., i], digits) for i, digits in enumerate(DIGITS)]
-    return np.stack(columns, axis=-1)
+    """Return ``(..., 3)`` with the digits that the book printed: 4, 3 and 3.
+
+    By Python's formatting, as the book: ``round`` would differ for many a half.
+    """
+    columns = np.moveaxis(curves, -1, 0)
+    printed = [
+        np.vectorize(f"{{:.{digits}f}}".format, otypes=["U16"])(column).astype(float)
+        for column, digits in zip(columns, DIGITS, strict=True)
+    ]
+    return np.stack(printed, axis=-1)
 
 
 def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFrame:
@@ -119,18 +138,25 @@ def judge(runs: np.ndarray, book: np.ndarray) -> CurveTest:
     z = _leave_one_out_z(np.concatenate([runs, book[None]]))
     distances = np.sqrt((z**2).mean(axis=(1, 2)))
     largest = np.abs(z).max(axis=(1, 2))
+    means = np.concatenate([runs, book[None]]).mean(axis=1, keepdims=True)
+    z_of_means = _leave_one_out_z(means)[:, 0]
     return CurveTest(
         num_runs=len(runs),
         rms_z=float(distances[-1]),
         max_z=float(largest[-1]),
         p_value=_rank(distances),
         p_value_max=_rank(largest),
-        mean_z=dict(zip(COLUMNS, z[-1].mean(axis=0).tolist(), strict=True)),
+        p_value_mean=_rank(np.abs(z_of_means).max(axis=1)),
+        mean_z=dict(zip(COLUMNS, z_of_means[-1].tolist(), strict=True)),
     )
 
 
 def combine(tests: Sequence[CurveTest]) -> float:
-    """Return the p-value of all ``tests`` together, by Fisher's method."""
+    """Return the p-value of all ``tests`` together, by Fisher's method.
+
+    It takes them to be independent: curves whose runs shared a split of their own are
+    not, and come out with too low a p-value.
+    """
     return float(stats.combine_pvalues([test.p_value for test in tests]).pvalue)
 
 
@@ -143,7 +169,8 @@ def false_alarms(
 
     In each repeat a fifth of the runs, drawn at random, is judged by the other four
     fifths: one run for each array of each group, and by Fisher's method if they are
-    several.
+    several. For one edition it follows from the ranks, whatever the runs; for several
+    it shows what Fisher's method makes of runs that are judged by the same others.
 
     Args:
         groups: for each model, its runs as each of its editions averages them; arrays
@@ -163,7 +190,7 @@ def false_alarms(
         for i in range(folds):
             judged = _judge_part(groups, [part[i] for part in parts])
             rejected += [p_value <= LEVEL for p_value in judged]
-    return float(np.mean(rejected))
+    return float(np.mean(rejected)) if rejected else None
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> Effect:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from .comparison import Comparison, Suspect
 from .evidence import Step
-from .statistics import COLUMNS, DIGITS
+from .statistics import COLUMNS, DIGITS, LEVEL
 from .twins import Twin
 
 MARKS = {True: "yes", False: "NO", None: "not run"}
@@ -19,8 +20,8 @@ def cells_table(comparison: Comparison, edition: str, split: str) -> Table:
     cells = comparison.cells(edition, split)
     runs = len(comparison.runs[edition, split])
     table = Table(
-        title=f"{edition}, {split} split: the book, ours ({runs} runs: mean ± sd); "
-        "✗: outside our 95 % interval",
+        title=f"{escape(edition)}, {split} split: the book, ours ({runs} runs: "
+        "mean ± sd); ✗: outside our 95 % interval",
         title_justify="left",
     )
     table.add_column("epoch", justify="right")
@@ -45,24 +46,25 @@ def verdicts_table(comparison: Comparison) -> Table:
     table = Table(title="Each curve as one draw", title_justify="left")
     for name in ("edition", "split"):
         table.add_column(name, no_wrap=True)
-    for name in ("runs", "outside", "p", "p by max |z|", "false alarms"):
+    for name in ("runs", "outside", "p", "by max |z|", "by means", "false alarms"):
         table.add_column(name, justify="right")
-    table.add_column("mean z: loss, train, test", justify="right", no_wrap=True)
+    table.add_column("z of means: loss, train, test", justify="right", no_wrap=True)
     for verdict in comparison.verdicts:
         test = verdict.test
         table.add_row(
-            verdict.edition,
+            escape(verdict.edition),
             verdict.split,
             str(test.num_runs),
             f"{verdict.outside}/{verdict.numbers}",
             _p_value(test.p_value),
             f"{test.p_value_max:.3f}",
+            f"{test.p_value_mean:.3f}",
             share(verdict.false_alarms),
             _z_values(test.mean_z),
         )
     for each in comparison.together:
         table.add_row(
-            "all together", each.split, "", "", _p_value(each.p_value), "",
+            "all together", each.split, "", "", _p_value(each.p_value), "", "",
             share(each.false_alarms), "",
         )  # fmt: skip
     return table
@@ -71,13 +73,13 @@ def verdicts_table(comparison: Comparison) -> Table:
 def suspects_table(suspects: Sequence[Suspect], edition: str) -> Table:
     """Return the p-value of ``edition`` under each change of the run."""
     table = Table(
-        title=f"The {edition} on the published split, had the run been another",
+        title=f"The {escape(edition)} on the published split, had the run been another",
         title_justify="left",
     )
     table.add_column("what is changed")
-    for name in ("runs", "p", "p by max |z|"):
+    for name in ("runs", "p", "by max |z|", "by means"):
         table.add_column(name, justify="right")
-    table.add_column("mean z: loss, train, test", justify="right", no_wrap=True)
+    table.add_column("z of means: loss, train, test", justify="right", no_wrap=True)
     for suspect in suspects:
         test = suspect.test
         table.add_row(
@@ -85,6 +87,7 @@ def suspects_table(suspects: Sequence[Suspect], edition: str) -> Table:
             str(test.num_runs),
             _p_value(test.p_value),
             f"{test.p_value_max:.3f}",
+            f"{test.p_value_mean:.3f}",
             _z_values(test.mean_z),
         )
     return table
@@ -96,7 +99,7 @@ def evidence_table(steps: Sequence[Step]) -> Table:
     for name in ("claim", "found", "holds"):
         table.add_column(name)
     for step in steps:
-        table.add_row(step.claim, step.found, MARKS[step.holds])
+        table.add_row(escape(step.claim), escape(step.found), MARKS[step.holds])
     return table
 
 
@@ -116,14 +119,19 @@ def twins_table(twins: Sequence[Twin]) -> Table:
     return table
 
 
+def p_text(value: float) -> str:
+    """Return a p-value as text."""
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+
+
 def share(value: float | None) -> str:
     """Return a share of false alarms as text."""
     return "–" if value is None else f"{value:.1%}"
 
 
 def _p_value(value: float) -> str:
-    text = f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
-    return f"[bold red]{text} ✗[/]" if value <= 0.05 else text
+    text = p_text(value)
+    return f"[bold red]{text} ✗[/]" if value <= LEVEL else text
 
 
 def _z_values(mean_z: dict[str, float]) -> str:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from ..sweep import Json
 
 ALL = "all"
+#: Exit code of --fail-if-rejected; 1 and 2 are errors'.
+REJECTED = 3
+#: Fewer runs of a suspect could not reject anything.
+FEWEST_SUSPECTS = 19
 
 
 class Split(str, enum.Enum):
@@ -72,7 +76,7 @@ def compare(
         Path, typer.Option(help="Folder for results, report and pictures.")
     ] = Path("output/compare"),
     fail_if_rejected: Annotated[
-        bool, typer.Option("--fail-if-rejected", help="Exit code 1 on a rejection.")
+        bool, typer.Option("--fail-if-rejected", help="Exit code 3 on a rejection.")
     ] = False,
 ) -> None:
     """Ask whether printed numbers are one more draw of ours, and if not, why.
@@ -90,20 +94,29 @@ def compare(
 
     known = load_editions(editions)
     chosen = _choose(edition, known)
+    if suspects and suspects < FEWEST_SUSPECTS:
+        raise typer.BadParameter(
+            f"found {suspects}, expected 0 or at least {FEWEST_SUSPECTS}: fewer runs "
+            "cannot reject anything",
+            param_hint="--suspects",
+        )
     check_output(output)
     data = load_fashion_mnist(root, release)
     planned = _plan(chosen, known, seeds, split, suspects, data.release, not plain)
     stands_on = headline(f"0 to {seeds - 1}", data.release)
     console.print(stands_on)
+    if seeds < FEWEST_SUSPECTS:
+        console.print(f"{seeds} runs can reject nothing: p is at least 1/{seeds + 1}")
     records = list(_run(planned, output / "results.jsonl", jobs, root))
+    _tell_other_versions(records)
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
     twins = hold_twins(data)
     figures = _draw(comparison)
-    _show(comparison, evidence, twins)
     _write(comparison, evidence, twins, figures, stands_on, output)
+    _show(comparison, evidence, twins)
     if fail_if_rejected and comparison.rejected:
-        raise typer.Exit(1)
+        raise typer.Exit(REJECTED)
 
 
 def _choose(ids: list[str] | None, known: dict[str, Edition]) -> list[Edition]:
@@ -160,7 +173,9 @@ def _run(
         f"{total - missing} of {total} runs are in {path}; {missing} to go, "
         f"{jobs} at a time"
     )
-    work = partial(train, root=None if root is None else str(root.absolute()))
+    work = partial(
+        train, root=None if root is None else str(root.expanduser().absolute())
+    )
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     hidden = not console.is_terminal
     step = max(1, missing // 10)
@@ -184,6 +199,20 @@ def _run(
         raise typer.Exit(130) from None
 
 
+def _tell_other_versions(records: list[Json]) -> None:
+    """Say so if runs were kept that other versions made."""
+    from ..book.runs import versions
+
+    others = {
+        tuple(record["result"]["versions"].items())
+        for record in records
+        if record["result"]["versions"] != versions()
+    }
+    for other in sorted(others):
+        made_by = ", ".join(f"{name} {version}" for name, version in other)
+        console.print(f"some kept runs were made by {made_by}")
+
+
 def _draw(comparison: Comparison) -> dict[str, Figure]:
     """Return a picture for each model, by name."""
     import numpy as np
@@ -195,12 +224,16 @@ def _draw(comparison: Comparison) -> dict[str, Figure]:
     for model in models_of(comparison.editions.values()):
         longest = max(model, key=lambda edition: len(edition.epochs))
         layers = "-".join(map(str, (784, *longest.num_hiddens, 10)))
-        figures[f"net-{layers}"] = plotting.plot_bands(
-            {
-                kind: comparison.runs[longest.id, split]
-                for split, kind in WHERE.items()
-                if (longest.id, split) in comparison.runs
-            },
+        kinds = {
+            kind: comparison.runs[longest.id, split]
+            for split, kind in WHERE.items()
+            if (longest.id, split) in comparison.runs
+        }
+        if not kinds:
+            continue
+        name = f"net-{layers}-lr-{longest.lr:g}-batch-{longest.batch_size}"
+        figures[name] = plotting.plot_bands(
+            kinds,
             {edition.id: np.array(edition.epochs) for edition in model},
             f"net {layers}, lr {longest.lr:g}: what the editions printed and our runs",
         )
@@ -246,7 +279,10 @@ def _write(
         "twins": [asdict(twin) for twin in twins],
     }
     page = render(comparison, evidence, twins, figures, stands_on, command)
-    texts = {"comparison.json": json.dumps(contents, indent=1), "report.html": page}
+    texts = {
+        "comparison.json": json.dumps(contents, indent=1, allow_nan=False),
+        "report.html": page,
+    }
     for name, text in texts.items():
         (output / name).write_text(text, encoding="utf-8")
         console.print(f"wrote {output / name}")

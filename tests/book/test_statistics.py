@@ -26,7 +26,7 @@ def draws(n, seed, shift=0.0, heavy=False):
 @pytest.mark.parametrize("n", [39, 99])
 def test_one_more_draw_is_rejected_at_the_nominal_rate(n, heavy):
     """Whatever the distribution; 5 % of 800, give or take three standard errors."""
-    for name in ("p_value", "p_value_max"):
+    for name in ("p_value", "p_value_max", "p_value_mean"):
         p_values = []
         for seed in range(800):
             curves = draws(n + 1, seed, heavy=heavy)
@@ -37,12 +37,26 @@ def test_one_more_draw_is_rejected_at_the_nominal_rate(n, heavy):
         assert stats.kstest(p_values, "uniform").pvalue > 0.001
 
 
+def is_rejected(runs, book):
+    return statistics.judge(runs, book).outcome == "rejected"
+
+
+def test_a_small_lean_all_the_way_is_seen_by_the_means():
+    """Of 0.9 standard deviations, which a single number does not show."""
+    random = np.random.RandomState(0)
+    runs, books = (0.8 + SD * random.standard_normal((n, 10, 3)) for n in (99, 200))
+    tests = [statistics.judge(runs, book + 0.9 * SD) for book in books]
+    by_means = np.mean([test.p_value_mean <= 0.05 for test in tests])
+    by_numbers = np.mean([test.p_value_max <= 0.05 for test in tests])
+    assert by_means > by_numbers + 0.3
+
+
 def test_a_shifted_curve_is_rejected_with_power():
     book = draws(200, 1, shift=3.0)
     runs = draws(60, 2)
-    rejected = [statistics.judge(runs, curve).rejected for curve in book]
+    rejected = [is_rejected(runs, curve) for curve in book]
     assert np.mean(rejected) > 0.95
-    assert np.mean([statistics.judge(runs, c).rejected for c in draws(200, 3)]) < 0.12
+    assert np.mean([is_rejected(runs, c) for c in draws(200, 3)]) < 0.12
 
 
 def test_the_p_value_is_a_rank_that_cannot_fall_below_its_bound():
@@ -51,7 +65,7 @@ def test_the_p_value_is_a_rank_that_cannot_fall_below_its_bound():
     assert test.p_value == test.p_value_max == pytest.approx(1 / 31)
     assert test.num_runs == 30
     middle = statistics.judge(runs, runs.mean(axis=0))
-    assert middle.p_value == 1.0
+    assert middle.p_value == middle.p_value_mean == 1.0
     assert middle.mean_z == pytest.approx(
         dict.fromkeys(statistics.COLUMNS, 0), abs=1e-9
     )
@@ -64,7 +78,9 @@ def test_z_is_by_all_the_others():
     z = (book - runs.mean(axis=0)) / runs.std(axis=0, ddof=1)
     assert test.rms_z == pytest.approx(np.sqrt((z**2).mean()))
     assert test.max_z == pytest.approx(np.abs(z).max())
-    assert list(test.mean_z.values()) == pytest.approx(z.mean(axis=0).tolist())
+    means = runs.mean(axis=1)
+    z = (book.mean(axis=0) - means.mean(axis=0)) / means.std(axis=0, ddof=1)
+    assert list(test.mean_z.values()) == pytest.approx(z.tolist())
     curves = np.concatenate([runs, book[None]])
     others = np.delete(curves, 3, axis=0)
     expected = (curves[3] - others.mean(axis=0)) / others.std(axis=0, ddof=1)
@@ -155,8 +171,12 @@ def test_a_difference_has_its_interval():
 
 
 def test_as_printed_has_the_books_digits():
-    printed = statistics.as_printed(np.array([[0.123456, 0.87654, 0.87654]]))
-    assert printed.tolist() == [[0.1235, 0.877, 0.877]]
+    printed = statistics.as_printed(np.array([[0.123456, 0.87654, 0.8125]]))
+    assert printed.tolist() == [[0.1235, 0.877, 0.812]]
+    # As "%.3f" has every test accuracy that there can be.
+    accuracies = np.arange(10001) / 10000
+    found = statistics.as_printed(np.stack([accuracies] * 3, axis=1))[:, 2]
+    assert found.tolist() == [float(f"{accuracy:.3f}") for accuracy in accuracies]
 
 
 @pytest.mark.parametrize(
