@@ -9,7 +9,7 @@ py := $(VENV)/bin/python
 installed := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book compare test lint notebooks bench clean
+.PHONY: help setup book compare demo test lint notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -21,6 +21,9 @@ book: $(installed) ## train as the chapter does, and compare with its numbers
 
 compare: $(installed) ## ask of 30 seeds on both kinds of split: are the book's numbers ours?
 	$(py) -m d2l_mlp compare
+
+demo: $(installed) ## the classroom page, on this machine: open the teacher's link
+	$(py) -m d2l_mlp demo
 
 test: $(installed) ## run all tests, and every notebook from top to bottom
 	$(py) -m pytest --nbmake

@@ -5,8 +5,12 @@ No hidden layer is softmax regression, one is the chapter's model.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 from mxnet import Context, nd
 from mxnet.gluon import nn
 
@@ -83,6 +87,57 @@ def make_net(params: Sequence[nd.NDArray]) -> Net:
         return nd.dot(H, W) + b
 
     return net
+
+
+def save_params(params: Sequence[nd.NDArray], path: str | os.PathLike) -> None:
+    """Write ``[W1, b1, ...]`` as NumPy's ``.npz``, whole or not at all."""
+    path = Path(path)
+    arrays = {
+        f"{kind}{layer + 1}": params[2 * layer + i].asnumpy()
+        for layer in range(len(params) // 2)
+        for i, kind in enumerate("Wb")
+    }
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            np.savez(file, **arrays)
+            file.flush()
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
+    """Return ``[W1, b1, ...]`` as ``save_params`` wrote them, float32.
+
+    Raises:
+        ValueError: the file holds something else; nothing in it is run.
+        OSError: it cannot be read.
+    """
+    expected = "expected W1, b1, … of a net for 784 pixels and 10 classes"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except OSError:
+        raise
+    # NumPy's reader raises nearly anything on damaged files, a SyntaxError too.
+    except Exception as error:
+        raise ValueError(f"{path}: found no parameters ({error}), {expected}") from None
+    names = [f"{kind}{i + 1}" for i in range(len(arrays) // 2) for kind in "Wb"]
+    if not names or set(names) != set(arrays):
+        raise ValueError(f"{path}: found {', '.join(arrays) or 'nothing'}, {expected}")
+    shapes, inputs = [], 784
+    for name in names[1::2]:
+        units = arrays[name].shape[0] if arrays[name].ndim == 1 else 0
+        shapes += [(inputs, units), (units,)]
+        inputs = units
+    found = [arrays[name].shape for name in names]
+    kinds = {arrays[name].dtype.kind for name in names}
+    if found != shapes or inputs != 10 or kinds != {"f"}:
+        raise ValueError(f"{path}: found shapes {found}, {expected}")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(f"{path}: found NaN or infinity, {expected}")
+    return [arrays[name].astype(np.float32) for name in names]
 
 
 def gluon_twin(params: Sequence[nd.NDArray]) -> nn.Sequential:

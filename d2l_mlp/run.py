@@ -124,6 +124,17 @@ class Run:
             on_batch=on_batch,
         )
 
+    def trained(self) -> list[nd.NDArray]:
+        """Return the parameters as ``[W1, b1, ...]``, of Gluon's twin too."""
+        if not self.settings.use_gluon:
+            return self.params
+        layers = [layer for layer in self.net if hasattr(layer, "weight")]  # type: ignore[attr-defined]
+        return [
+            array
+            for layer in layers
+            for array in (layer.weight.data().T, layer.bias.data())
+        ]
+
     def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:
         """Return the first ``n`` test images, their labels and the net's answers.
 

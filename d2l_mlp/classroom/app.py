@@ -17,7 +17,7 @@ import segno
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi import Path as FromPath
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -110,7 +110,7 @@ def create_app(
     async def add_headers(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        response = await call_next(request)
+        response = _refuse_size(request) or await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -239,6 +239,18 @@ def create_app(
         )
 
     return app
+
+
+def _refuse_size(request: Request) -> Response | None:
+    """Return an answer to a body that is too large, or of unknown length for JSON."""
+    length = request.headers.get("Content-Length", "")
+    if length.isdigit() and int(length[:20]) > MOST_BYTES:
+        detail = f"body: found {length[:20]} bytes, expected at most {MOST_BYTES}"
+        return JSONResponse({"detail": detail}, 413)
+    chunked = "Transfer-Encoding" in request.headers
+    if chunked and request.url.path != "/api/predict":
+        return JSONResponse({"detail": "body: expected its Content-Length"}, 411)
+    return None
 
 
 async def _body(request: Request) -> bytes:

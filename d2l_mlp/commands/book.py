@@ -73,6 +73,9 @@ def book(
     fast: Annotated[
         bool, typer.Option("--fast", help="Train a static graph of the net.")
     ] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="File for the trained parameters (.npz).")
+    ] = None,
     root: Root = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
@@ -82,6 +85,7 @@ def book(
     _compat.load_mxnet()
     from ..book import CHAPTER, LINEAR, load_editions
     from ..data import load_data_fashion_mnist
+    from ..models import save_params
     from ..run import Run, Settings, headline
 
     if linear and num_hiddens:
@@ -100,6 +104,8 @@ def book(
         hybridize=fast,
     )
     check_output(output)
+    if save is not None:
+        check_output(save.parent, "--save")
     data = load_data_fashion_mnist(settings.batch_size, root=root)
     run = Run(settings, data)
     console.print(headline(settings.seed, data[0].release))
@@ -110,6 +116,9 @@ def book(
     if not linear:
         _train_linear(run)
     _draw(run, results, edition, output)
+    if save is not None:
+        save_params(run.trained(), save)
+        console.print(f"wrote {save}")
 
 
 def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:

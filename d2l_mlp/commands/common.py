@@ -15,7 +15,7 @@ Root = Annotated[
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
-def check_output(folder: Path) -> None:
+def check_output(folder: Path, option: str = "--output") -> None:
     """Make the folder and try it, before any work that it could lose."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,5 +24,5 @@ def check_output(folder: Path) -> None:
         raise typer.BadParameter(
             f"found {folder}, which cannot be written to ({error.strerror}), "
             "expected a folder for what it makes",
-            param_hint="--output",
+            param_hint=option,
         ) from None

@@ -51,7 +51,7 @@ export class Pictures {
       name.scope = "row";
       tr.append(name, ...line.map((count, j) => {
         const td = cell("td", count);
-        td.style.background = `rgba(var(--cell), ${Math.min(count / 1000, 1) * 0.6})`;
+        td.style.background = `rgba(var(--cell), ${Math.min(count / 1000, 1) * 0.45})`;
         if (i === j) td.className = "right";
         return td;
       }));

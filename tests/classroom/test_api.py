@@ -1,0 +1,277 @@
+"""The page's server, asked over loopback: a real one, with real runs."""
+
+import concurrent.futures
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_photo import bar, encode
+
+SMALL = {"num_hiddens": [16], "num_epochs": 2, "batch_size": 512}
+
+
+def ended(data):
+    return data["type"] == "state" and data["state"] == "idle"
+
+
+def of_run(events, run):
+    return [(kind, data) for _, kind, data in events if data.get("run") == run]
+
+
+def test_a_run_is_told_from_its_start_to_its_end(server):
+    run = server.start(**SMALL)
+    late = server.events(until=ended_of(run))
+    told = of_run(late, run)
+    kinds = [kind for kind, _ in told]
+    assert kinds[0] == "start" and kinds[-2:] == ["end", "state"]
+    assert kinds.count("epoch") == 2 and "batch" in kinds and "look" in kinds
+    assert told[-2][1]["reason"] == "done"
+    epoch = [data for kind, data in told if kind == "epoch"][-1]
+    assert 0.6 < epoch["test_accuracy"] < 0.9
+    confusion = np.array(epoch["confusion"])
+    assert confusion.sum() == 10000 and (confusion.sum(axis=1) == 1000).all()
+    assert confusion.trace() / 10000 == pytest.approx(epoch["test_accuracy"], abs=2e-3)
+    assert all(each["true"] != each["predicted"] for each in epoch["gallery"])
+    sure = [each["sure"] for each in epoch["gallery"]]
+    assert sure == sorted(sure, reverse=True) and len(sure) == 12
+    xs = [data["x"] for kind, data in told if kind == "batch"]
+    assert xs == sorted(xs) and xs[-1] == 2.0
+    # Who comes now sees the same; who comes back, only the rest.
+    again = server.events(until=ended_of(run))
+    assert of_run(again, run) == told
+    middle = len(late) // 2
+    rest = server.events(after=late[middle][0], until=ended_of(run))
+    assert rest == late[middle + 1 :]
+
+
+def ended_of(run):
+    return lambda data: ended(data) and data.get("run") == run
+
+
+def test_the_run_is_the_one_that_run_makes(server):
+    from d2l_mlp.run import Run, Settings
+
+    number = server.start(**SMALL, seed=5)
+    events = of_run(server.events(until=ended_of(number)), number)
+    found = [d["test_accuracy"] for kind, d in events if kind == "epoch"]
+    settings = Settings((16,), batch_size=512, num_epochs=2, seed=5, hybridize=True)
+    expected = [result.test_accuracy for result in Run(settings).epochs()]
+    # With one thread here and several there sums differ in the last bit.
+    assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_pause_step_resume_and_stop(server):
+    run = server.start(paused=True, **SMALL, seconds_per_epoch=1)
+    server.wait_for("paused")
+    batches = -(-60000 // 512)
+    assert server.control("batch") == 202
+    events = server.events(until=lambda d: d["type"] == "batch" and d["run"] == run)
+    assert events[-1][2]["x"] == pytest.approx(1 / batches, abs=1e-3)
+    server.wait_for("paused")
+    assert server.control("epoch") == 202
+    events = server.events(until=lambda d: d["type"] == "epoch" and d["run"] == run)
+    assert events[-1][2]["epoch"] == 1
+    server.wait_for("paused")
+    assert server.control("resume") == 202
+    server.wait_for("running")
+    assert server.control("pause") == 202
+    server.wait_for("paused")
+    assert server.control("stop") == 202
+    server.wait_for("idle")
+    events = of_run(server.events(until=ended_of(run)), run)
+    assert events[-2][1]["reason"] == "stopped"
+    assert server.control("pause") == 409
+
+
+def test_a_changed_learning_rate_is_marked_and_taken(server):
+    run = server.start(paused=True, **SMALL)
+    server.wait_for("paused")
+    assert server.control("lr", lr=0.0001) == 202
+    assert server.control("resume") == 202
+    events = of_run(server.events(until=ended_of(run)), run)
+    assert [data["lr"] for kind, data in events if kind == "lr"] == [0.0001]
+    # At this rate nothing is learnt, at 0.5 it is.
+    last = [data for kind, data in events if kind == "epoch"][-1]
+    assert last["train_loss"] > 2.2
+    assert server.control("lr") == 409
+
+
+def test_reset_clears_and_ends(server):
+    run = server.start(**SMALL, seconds_per_epoch=5)
+    server.wait_for("running")
+    assert server.control("reset") == 202
+    server.wait_for("idle")
+    events = server.events(until=lambda data: data["type"] == "reset")
+    assert of_run(events, run)[-1][1]["state"] == "idle"
+    assert server.control("reset") == 202
+
+
+def children(pid):
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(entry.parent.name))
+    return found
+
+
+def test_a_crashed_run_is_reported_and_the_next_can_be_started(server):
+    before = set(children(server.process.pid))
+    run = server.start(**SMALL, seconds_per_epoch=30)
+    server.wait_for("running")
+    for pid in set(children(server.process.pid)) - before:
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+        if "spawn_main" in command:
+            os.kill(pid, signal.SIGKILL)
+    server.wait_for("idle")
+    events = of_run(server.events(until=ended_of(run)), run)
+    end = events[-2][1]
+    assert end["reason"] == "failed" and "exit code -9" in end["message"]
+    again = server.start(**SMALL)
+    events = of_run(server.events(until=ended_of(again)), again)
+    assert events[-2][1]["reason"] == "done"
+
+
+def test_a_diverged_run_says_so(server):
+    run = server.start(**SMALL | {"num_hiddens": [64, 64, 64, 64]}, lr=10)
+    end = of_run(server.events(until=ended_of(run)), run)[-2][1]
+    assert end["reason"] in ("diverged", "done")
+
+
+def test_one_run_at_a_time(server):
+    server.start(paused=True, **SMALL)
+    status, _, content = server.ask("/api/run", {}, server.token)
+    assert status == 409 and b"stop it first" in content
+
+
+@pytest.mark.parametrize("token", [None, "", "x", "é", "a" * 10_000])
+@pytest.mark.parametrize("path", ["/api/run", "/api/control", "/api/teacher"])
+def test_only_the_teachers_token_controls(server, path, token):
+    before = server.state()
+    method = "GET" if path == "/api/teacher" else "POST"
+    body = None if method == "GET" else {"action": "stop"}
+    if token is not None:
+        token = token.encode().decode("latin-1")
+    assert server.ask(path, body, token, method=method)[0] == 401
+    assert server.state() == before
+    assert server.ask("/api/teacher", token=server.token)[0] == 204
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_hiddens": [0]},
+        {"num_hiddens": [513]},
+        {"num_hiddens": [8] * 5},
+        {"num_hiddens": "8"},
+        {"num_hiddens": [8.5]},
+        {"lr": 0},
+        {"lr": -1},
+        {"lr": 11},
+        {"lr": "NaN"},
+        {"lr": None},
+        {"batch_size": 15},
+        {"batch_size": 4097},
+        {"num_epochs": 0},
+        {"num_epochs": 101},
+        {"seed": -1},
+        {"seed": 2**31},
+        {"seconds_per_epoch": 61},
+        {"root": "/etc"},
+    ],
+    ids=str,
+)
+def test_every_setting_has_bounds(server, settings):
+    status, _, content = server.ask("/api/run", {"settings": settings}, server.token)
+    assert status == 422, content
+    assert server.state()["state"] == "idle"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"1" * 100_000])
+def test_what_is_no_json_is_refused(server, body):
+    headers = {"Content-Type": "application/json"}
+    status = server.ask("/api/run", body, server.token, headers=headers)[0]
+    assert status in (400, 422)
+
+
+def test_a_large_body_is_refused_before_it_is_read(server):
+    for path in ("/api/run", "/api/control", "/api/predict"):
+        body, headers = bytes(8_000_001), {"Content-Type": "application/json"}
+        assert server.ask(path, body, server.token, headers=headers)[0] == 413
+    # Without a length, as curl sends what it is piped.
+    chunks = iter([b"{"] + [b" " * 1000] * 10)
+    headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    assert server.ask("/api/run", chunks, server.token, headers=headers)[0] == 411
+
+
+def predict(server, content):
+    status, _, answer = server.ask("/api/predict", content, method="POST")
+    return status, json.loads(answer)
+
+
+def test_a_drawing_gets_probabilities(server):
+    server.start(**SMALL)
+    server.wait_for("idle")
+    time.sleep(1)
+    trouser = np.full((280, 280), 255, np.uint8)
+    trouser[30:55, 90:190] = 30
+    trouser[50:250, 90:120] = trouser[50:250, 160:190] = 30
+    status, answer = predict(server, encode(trouser))
+    assert status == 200
+    assert sum(answer["probabilities"]) == pytest.approx(1, abs=1e-3)
+    best = answer["labels"][int(np.argmax(answer["probabilities"]))]
+    assert best == "trouser"
+    assert answer["image"].startswith("data:image/png;base64,")
+
+
+def test_what_is_no_picture_is_refused_and_too_many_are(server):
+    from test_photo import png_header
+
+    if not server.state()["run"]:
+        server.start(**SMALL)
+        server.wait_for("idle")
+    time.sleep(1)
+    assert predict(server, b"nothing")[0] == 415
+    assert predict(server, png_header(60000, 60000))[0] == 415
+    status, answer = predict(server, bytes(8_000_001))
+    assert status == 413 and "at most 8000000 bytes" in answer["detail"]
+    time.sleep(1)
+    picture = encode(bar())
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        statuses = [
+            s for s, _ in pool.map(lambda _: predict(server, picture), range(40))
+        ]
+    assert set(statuses) == {200, 429} and statuses.count(200) <= 20
+
+
+def test_every_answer_has_a_strict_policy(server):
+    for path in ("/", "/static/main.js", "/api/state", "/plotly.js", "/none"):
+        _, headers, _ = server.ask(path)
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'; script-src 'self';" in policy
+        assert "unsafe-eval" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_nothing_on_the_page_comes_from_elsewhere_and_no_html_is_made(server):
+    static = Path(__file__).parents[2] / "d2l_mlp" / "classroom" / "static"
+    for path in static.iterdir():
+        text = path.read_text()
+        assert "://" not in text.replace("http://www.w3.org", "")
+        assert "innerHTML" not in text and "insertAdjacentHTML" not in text
+    assert b"svg" in server.ask("/qr.svg")[2]
+    assert server.ask("/test-images/0.png")[2].startswith(b"\x89PNG")
+    assert server.ask("/test-images/10000.png")[0] == 422
+    assert server.ask("/static/../app.py")[0] == 404
+
+
+def test_it_listens_where_it_is_told(server):
+    assert server.student.startswith("http://127.0.0.1:")
