@@ -110,7 +110,7 @@ def create_app(
     async def add_headers(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        response = _refuse_size(request) or await call_next(request)
+        response = await _refuse_size(request) or await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -241,10 +241,14 @@ def create_app(
     return app
 
 
-def _refuse_size(request: Request) -> Response | None:
+async def _refuse_size(request: Request) -> Response | None:
     """Return an answer to a body that is too large, or of unknown length for JSON."""
     length = request.headers.get("Content-Length", "")
     if length.isdigit() and int(length[:20]) > MOST_BYTES:
+        # Who is cut off while sending is not shown the answer.
+        if int(length[:20]) < 4 * MOST_BYTES:
+            async for _ in request.stream():
+                pass
         detail = f"body: found {length[:20]} bytes, expected at most {MOST_BYTES}"
         return JSONResponse({"detail": detail}, 413)
     chunked = "Transfer-Encoding" in request.headers

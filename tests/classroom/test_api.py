@@ -241,7 +241,7 @@ def test_what_is_no_picture_is_refused_and_too_many_are(server):
     assert predict(server, b"nothing")[0] == 415
     assert predict(server, png_header(60000, 60000))[0] == 415
     status, answer = predict(server, bytes(8_000_001))
-    assert status == 413 and "at most 8000000 bytes" in answer["detail"]
+    assert status == 413 and "expected at most 8000000" in answer["detail"]
     time.sleep(1)
     picture = encode(bar())
     with concurrent.futures.ThreadPoolExecutor(20) as pool:

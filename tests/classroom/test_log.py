@@ -2,12 +2,19 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from d2l_mlp.classroom.log import BEHIND, Log
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+def run(scenario):
+    """Run it in a thread: the browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(scenario())).result()
 
 
 def parse(chunks):
@@ -63,7 +70,7 @@ def test_a_late_viewer_sees_it_from_its_start():
         assert parse(taken) == [*events, last]
         early.cancel()
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 @given(st.integers(0, 50), st.integers(0, 20))
@@ -79,7 +86,7 @@ def test_a_viewer_that_comes_back_misses_nothing_and_gets_nothing_twice(n, more)
         second = await take(Viewer(log, last_id), 0.001)
         assert [event["i"] for _, _, event in first + second] == list(range(n + more))
 
-    asyncio.run(scenario())
+    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -120,4 +127,4 @@ def test_only_points_are_thinned_and_only_for_those_behind():
         assert 0 < len(points) < 3 * BEHIND // 2
         assert points == sorted(set(points))
 
-    asyncio.run(scenario())
+    run(scenario)

@@ -49,11 +49,11 @@ export class Controls {
     if (this.token === null) return;
     const answer = await this.send("/api/teacher", undefined, "GET");
     if (answer === null) return;
+    this.fill(this.asked);
     byId("teacher").hidden = false;
     const { student_link } = await (await fetch("/api/state")).json();
     byId("student-link").textContent = student_link;
     byId("student-link").href = student_link;
-    this.fill(this.asked);
     byId("layers").addEventListener("change", () => this.showUnits(this.hiddens()));
     const actions = { start: () => this.start(), pause: () => this.pause(),
       batch: () => this.step("batch"), epoch: () => this.step("epoch"),
