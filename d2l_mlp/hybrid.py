@@ -208,6 +208,9 @@ class HybridStep:
             try:
                 self._verify(traced, bound, images, y)
             except _OtherGradients as error:
+                # Once was enough: parameters that blow up have no exact gradients.
+                if self._bound:
+                    return bound
                 refusal = error
             else:
                 return bound

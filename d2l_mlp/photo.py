@@ -16,9 +16,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from .models import make_net
 
 #: Bytes of a file and pixels of a picture that are taken on.
-MOST_BYTES, MOST_PIXELS = 8_000_000, 25_000_000
+MOST_BYTES, MOST_PIXELS = 8_000_000, 8_000_000
 #: Kinds of files that are read; others have readers that are rarely tried.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+#: The tag that tells how a camera was held.
+_ORIENTATION = 274
 #: Grey levels by which the object differs from the background at least.
 CONTRAST = 24
 
@@ -81,16 +83,21 @@ def _open(content: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+            # A JPEG is unpacked smaller, so that a phone's photo is not too large.
+            picture.draft("L", (512, 512))
             width, height = picture.size
             # Before a pixel of it is unpacked.
             if width * height > MOST_PIXELS:
                 raise Image.DecompressionBombError
-            picture.draft("L", (512, 512))  # of JPEG, to unpack less
-            picture = ImageOps.exif_transpose(picture).convert("RGBA")
+            # Asking for its EXIF first would pass over a file that is cut off.
+            picture.load()
+            turn = picture.getexif().get(_ORIENTATION, 1)
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "L")
+            picture.thumbnail((512, 512), Image.Resampling.BOX)
     except Image.DecompressionBombError:
         raise PhotoError(
             f"picture: found more pixels than are taken on, expected at most "
-            f"{MOST_PIXELS}, as 5000×5000"
+            f"{MOST_PIXELS}, as 4000×2000"
         ) from None
     except UnidentifiedImageError:
         raise PhotoError(
@@ -100,7 +107,8 @@ def _open(content: bytes) -> Image.Image:
     # Its decoders raise nearly anything on damaged files.
     except Exception as error:
         raise PhotoError(f"picture: found a damaged file ({error})") from None
-    white = Image.new("RGBA", picture.size, "white")
-    grey = Image.alpha_composite(white, picture).convert("L")
-    grey.thumbnail((512, 512), Image.Resampling.BOX)
-    return grey
+    if picture.mode == "RGBA":
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("L")
+    picture.getexif()[_ORIENTATION] = turn
+    return ImageOps.exif_transpose(picture)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mxnet import nd
-from PIL import Image
+from PIL import Image, ImageFile
 
 
 def encode(pixels, kind="PNG", **options):
@@ -93,7 +93,7 @@ def png_header(width, height):
         (b"<svg/>", "found 6 bytes of another kind"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "picture: found"),
         (encode(bar())[:60], "a damaged file"),
-        (png_header(5001, 5000), "found more pixels"),
+        (png_header(4001, 2000), "found more pixels"),
         (png_header(60000, 60000), "found more pixels .* expected at most"),
         (png_header(2**31 - 1, 2**31 - 1), "found more pixels"),
         (encode(np.full((50, 50), 255, np.uint8)), "found one colour"),
@@ -101,7 +101,9 @@ def png_header(width, height):
         (encode(bar(), "TIFF"), "of another kind"),
     ],
 )
-def test_what_cannot_be_taken_on_is_refused(content, message):
+def test_what_cannot_be_taken_on_is_refused(content, message, monkeypatch):
+    # GluonCV has Pillow fill up what is cut off, in the whole process.
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
     with pytest.raises(photo.PhotoError, match=message):
         photo.to_image(content)
 

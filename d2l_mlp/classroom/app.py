@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import io
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
+import anyio
 import limits
+import numpy as np
 import segno
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi import Path as FromPath
@@ -22,6 +26,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
+from starlette.requests import ClientDisconnect
 
 from ..book import load_editions
 from ..data import TEXT_LABELS, load_fashion_mnist
@@ -35,6 +40,10 @@ STATIC = Path(__file__).with_name("static")
 BEARER = HTTPBearer(auto_error=False, description="The teacher's token")
 #: Predictions that one address may ask for.
 RATE = "10/second"
+#: Pictures that may wait, or be on their way, at a time; seconds for one to come.
+MOST_WAITING, SECONDS = 20, 20
+#: Viewers at a time.
+MOST_VIEWERS = 2000
 #: Scripts and all else from here alone; Plotly sets styles of elements. Notebooks on
 #: this machine may show the page in a frame.
 POLICY = (
@@ -87,6 +96,13 @@ def create_app(
     limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
     room = room or Room(root)
     data = load_fashion_mnist(root)
+    # The weights' picture by look, made once for all viewers.
+    drawn: dict[int, bytes] = {}
+    drawing = asyncio.Lock()
+    # Pictures are unpacked and predicted by so many at a time.
+    viewers: set[Request] = set()
+    bodies: set[Request] = set()
+    predicting = anyio.CapacityLimiter(2)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -132,8 +148,19 @@ def create_app(
 
     @app.get("/events", include_in_schema=False)
     async def events(request: Request) -> EventSourceResponse:
+        if len(viewers) >= MOST_VIEWERS:
+            raise HTTPException(503, f"events: expected at most {MOST_VIEWERS} viewers")
         after = request.headers.get("Last-Event-ID")
-        return EventSourceResponse(room.log.follow(after), ping=15)
+
+        async def follow() -> AsyncIterator[bytes]:
+            viewers.add(request)
+            try:
+                async for chunk in room.log.follow(after):
+                    yield chunk
+            finally:
+                viewers.discard(request)
+
+        return EventSourceResponse(follow(), ping=15)
 
     @app.get("/api/state")
     async def state() -> State:
@@ -166,14 +193,16 @@ def create_app(
 
     @app.get("/weights.png", responses={404: {"description": "No run yet"}})
     async def weights() -> Response:
-        if not room.params:
-            raise HTTPException(404, "weights: found no run yet, expected one")
-        drawn = await run_in_threadpool(draw_weights, room.version)
-        return Response(drawn, media_type="image/png")
-
-    @lru_cache(maxsize=2)
-    def draw_weights(version: int) -> bytes:
-        return pictures.weights_png(room.params[0])
+        async with drawing:
+            version, params = room.look
+            if not params:
+                raise HTTPException(404, "weights: found no run yet, expected one")
+            if version not in drawn:
+                drawn.clear()
+                drawn[version] = await run_in_threadpool(
+                    pictures.weights_png, params[0]
+                )
+        return Response(drawn[version], media_type="image/png")
 
     @app.get("/test-images/{index}.png", response_class=Response)
     async def test_image(index: Annotated[int, FromPath(ge=0, le=9999)]) -> Response:
@@ -205,10 +234,13 @@ def create_app(
     @app.post(
         "/api/predict",
         responses={
-            409: {"description": "No run yet"},
+            400: {"description": "Cut off"},
+            408: {"description": "Too slow"},
+            409: {"description": "No run yet, or it has diverged"},
             413: {"description": "Too large"},
             415: {"description": "No picture"},
             429: {"description": "Too many"},
+            503: {"description": "Busy"},
         },
         openapi_extra={
             "requestBody": {
@@ -224,17 +256,28 @@ def create_app(
         address = request.client.host if request.client else ""
         if not limiter.hit(limits.parse(RATE), address):
             raise HTTPException(429, f"predict: expected at most {RATE}")
-        content = await _body(request)
-        if not room.params:
+        _, params = room.look
+        if not params:
             raise HTTPException(409, "predict: found no run yet, expected one")
+        waiting = predicting.statistics().tasks_waiting
+        if waiting >= MOST_WAITING or len(bodies) >= MOST_WAITING:
+            raise HTTPException(503, "predict: the server is busy, try again")
+        bodies.add(request)
         try:
-            image = await run_in_threadpool(to_image, content)
+            content = await _body(request)
+        finally:
+            bodies.discard(request)
+        try:
+            image, probabilities = await anyio.to_thread.run_sync(
+                _predict, content, params, limiter=predicting
+            )
         except PhotoError as error:
             raise HTTPException(415, str(error)) from None
-        probabilities = await run_in_threadpool(predict, image, room.params)
-        drawn = base64.b64encode(pictures.image_png(image)).decode()
+        if not np.isfinite(probabilities).all():
+            raise HTTPException(409, "predict: the net has diverged, start another run")
+        png = base64.b64encode(pictures.image_png(image)).decode()
         return Prediction(
-            image=f"data:image/png;base64,{drawn}",
+            image=f"data:image/png;base64,{png}",
             probabilities=[round(float(p), 5) for p in probabilities],
         )
 
@@ -247,8 +290,12 @@ async def _refuse_size(request: Request) -> Response | None:
     if length.isdigit() and int(length[:20]) > MOST_BYTES:
         # Who is cut off while sending is not shown the answer.
         if int(length[:20]) < 4 * MOST_BYTES:
-            async for _ in request.stream():
-                pass
+            with (
+                anyio.move_on_after(SECONDS),
+                contextlib.suppress(ClientDisconnect),
+            ):
+                async for _ in request.stream():
+                    pass
         detail = f"body: found {length[:20]} bytes, expected at most {MOST_BYTES}"
         return JSONResponse({"detail": detail}, 413)
     chunked = "Transfer-Encoding" in request.headers
@@ -257,13 +304,26 @@ async def _refuse_size(request: Request) -> Response | None:
     return None
 
 
+def _predict(content: bytes, params: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    image = to_image(content)
+    return image, predict(image, params)
+
+
 async def _body(request: Request) -> bytes:
-    """Return the request's body; refuse a large one before it is all here."""
+    """Return the request's body; refuse a large or slow one before it is all here."""
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > MOST_BYTES:
-            raise HTTPException(413, f"picture: expected at most {MOST_BYTES} bytes")
+    try:
+        with anyio.fail_after(SECONDS):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MOST_BYTES:
+                    raise HTTPException(
+                        413, f"picture: expected at most {MOST_BYTES} bytes"
+                    )
+    except TimeoutError:
+        raise HTTPException(408, f"picture: expected it within {SECONDS} s") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "picture: found only its beginning") from None
     return bytes(content)
 
 

@@ -28,14 +28,20 @@ class Log:
         self._chunks: list[bytes] = []
         self._types: list[str] = []
         self._news = asyncio.Event()
+        self._start = 0
 
     def __len__(self) -> int:
         return len(self._chunks)
 
     def append(self, event: dict[str, Any]) -> None:
-        """Add an event, a dictionary with its ``type``, and wake the viewers."""
-        data = json.dumps(event, separators=(",", ":"))
+        """Add an event, a dictionary with its ``type``, and wake the viewers.
+
+        Who comes after a ``reset`` is sent nothing of what was before it.
+        """
+        data = json.dumps(event, separators=(",", ":"), allow_nan=False)
         number = len(self._chunks)
+        if event["type"] == "reset":
+            self._start = number
         text = f"id: {self._name}-{number}\nevent: {event['type']}\ndata: {data}\n\n"
         self._chunks.append(text.encode())
         self._types.append(event["type"])
@@ -43,10 +49,10 @@ class Log:
         news.set()
 
     def position(self, last_event_id: str | None) -> int:
-        """Return the number of the event after this one; 0 after a strange one."""
+        """Return the number of the event after this one, or where strangers start."""
         name, _, number = (last_event_id or "").rpartition("-")
         if name != self._name or not number.isascii() or not number.isdigit():
-            return 0
+            return self._start
         # Python refuses to read numbers of thousands of digits.
         return min(int(number[:12]) + 1, len(self._chunks))
 

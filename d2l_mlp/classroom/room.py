@@ -16,8 +16,8 @@ from .log import Log
 from .settings import Control, RunSettings
 from .worker import work
 
-#: Seconds that a run is given to stop by itself.
-PATIENCE = 3.0
+#: Seconds that a run is given to stop by itself; it may still be loading MXNet.
+PATIENCE = 5.0
 
 
 class Conflict(RuntimeError):
@@ -38,47 +38,55 @@ class Room:
         state: ``"idle"``, ``"starting"``, ``"running"`` or ``"paused"``.
         number: of the latest run, from 1.
         settings: its settings.
-        params: its parameters as last looked at, ``[W1, b1, ...]``.
-        version: rises with each look.
+        look: its parameters as last looked at, ``[W1, b1, ...]``, and a number that
+            rises with each look; no parameters before the first one.
     """
 
     def __init__(self, root: str | None = None) -> None:
         self.log = Log()
         self.state = "idle"
         self.number = 0
-        self.version = 0
         self.settings = RunSettings()
-        self.params: list[np.ndarray] = []
+        self.look: tuple[int, list[np.ndarray]] = (0, [])
         self._root = root
-        self._reset = False
+        self._reset = self._stopping = False
         self._process: multiprocessing.process.BaseProcess | None = None
         self._connection: Connection | None = None
         self._reader: threading.Thread | None = None
+        # So that a page which meets another server than before learns of it.
+        self.log.append({"type": "state", "state": "idle", "run": 0})
 
     def start(self, settings: RunSettings, paused: bool = False) -> int:
         """Start a run and return its number.
 
         Raises:
-            Conflict: one is going on.
+            Conflict: one is going on, or the machine has no room for another process.
         """
         if self.state != "idle":
             raise Conflict(f"run: found run {self.number} going on, stop it first")
+        spawn = multiprocessing.get_context("spawn")
+        ours, theirs = spawn.Pipe()
+        process = spawn.Process(
+            target=work,
+            args=(settings.model_dump(), paused, self._root, theirs),
+            daemon=True,
+        )
+        try:
+            # The other processor is for the page and its viewers.
+            with one_thread():
+                process.start()
+        except OSError as error:
+            ours.close()
+            raise Conflict(f"run: its process cannot be started ({error})") from None
+        finally:
+            theirs.close()
+        self._connection, self._process = ours, process
+        self._stopping = False
         self.number += 1
         self.settings, self.state = settings, "starting"
         self.log.append(
             {"type": "start", "run": self.number, "settings": settings.model_dump()}
         )
-        spawn = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawn.Pipe()
-        self._process = spawn.Process(
-            target=work,
-            args=(settings.model_dump(), paused, self._root, theirs),
-            daemon=True,
-        )
-        # The other processor is for the page and its viewers.
-        with one_thread():
-            self._process.start()
-        theirs.close()
         self._reader = threading.Thread(
             target=self._read,
             args=(self._connection, self._process, asyncio.get_running_loop()),
@@ -103,6 +111,10 @@ class Room:
             raise Conflict(f"{command.action}: found no run going on, start one first")
         if command.action == "lr" and command.lr is None:
             raise Conflict("lr: found none, expected the new learning rate")
+        if command.action == "stop" and self._process is not None:
+            self._stopping = True
+            loop = asyncio.get_running_loop()
+            loop.call_later(PATIENCE, self._process.kill)
         try:
             self._connection.send(command.model_dump())
         except OSError:
@@ -111,8 +123,9 @@ class Room:
     def close(self) -> None:
         """End the run, if there is one, and wait for it."""
         if self._process is not None and self._process.is_alive():
-            with contextlib.suppress(Conflict):
-                self.control(Control(action="stop"))
+            if self._connection is not None:
+                with contextlib.suppress(OSError):
+                    self._connection.send({"action": "stop"})
             self._process.join(PATIENCE)
             self._process.kill()
         if self._reader is not None:
@@ -134,25 +147,31 @@ class Room:
             ended = ended or event["type"] == "end"
             if not _call(loop, self._take, event):
                 break
+        process.join(PATIENCE)
+        process.kill()
         process.join()
         connection.close()
         if not ended:
-            message = f"the run's process died (exit code {process.exitcode})"
-            event = {"type": "end", "reason": "failed", "message": message}
-            _call(loop, self._take, event)
+            _call(loop, self._take_death, process.exitcode)
         _call(loop, self._now_idle)
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event["type"]
         if kind == "look":
-            self.params = event.pop("params")
-            self.version += 1
-            event["version"] = self.version
+            self.look = (self.look[0] + 1, event.pop("params"))
+            event["version"] = self.look[0]
         if self.state == "starting":
             self.state = "running"
         if kind == "state":
             self.state = event["state"]
         self.log.append(event | {"run": self.number})
+
+    def _take_death(self, exit_code: int | None) -> None:
+        end = {"type": "end", "reason": "stopped"}
+        if not self._stopping:
+            message = f"the run's process died (exit code {exit_code})"
+            end |= {"reason": "failed", "message": message}
+        self._take(end)
 
     def _now_idle(self) -> None:
         self.state = "idle"
@@ -162,6 +181,7 @@ class Room:
 
     def _clear(self) -> None:
         self._reset = False
+        self.look = (self.look[0] + 1, [])
         self.log.append({"type": "reset"})
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import secrets
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -77,15 +81,42 @@ def serve(host: str, port: int, root: str | None = None, token: str = "") -> Non
     print(f"teacher:  {links.teacher}")
     print(f"students: {links.student}", flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=1, access_log=False
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        access_log=False,
+        # A header must not choose whose rate limit counts.
+        proxy_headers=False,
     )
+    _allow_many_files()
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _allow_many_files() -> None:
+    """Let a class have a connection each: often 1024 files are allowed, and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > soft:
+        most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def end_with_input() -> None:
+    """Have this process end when its standard input does, as with who started it."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+_shown: list[subprocess.Popen] = []
 
 
 def show(height: int = 900, root: str | None = None) -> IFrame:
     """Start the page in a process of its own, and show the teacher's in a notebook.
 
-    It ends with the notebook's kernel.
+    It ends with the notebook's kernel, or when it is shown again.
 
     Args:
         height: of the frame, in pixels.
@@ -94,8 +125,6 @@ def show(height: int = 900, root: str | None = None) -> IFrame:
     Raises:
         RuntimeError: the page does not answer.
     """
-    import atexit
-
     from IPython.display import IFrame
 
     token = secrets.token_urlsafe(16)
@@ -103,13 +132,19 @@ def show(height: int = 900, root: str | None = None) -> IFrame:
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "d2l_mlp", "demo", "--port", str(port)]
     command += ["--root", root] if root else []
+    while _shown:
+        _shown.pop().terminate()
     process = subprocess.Popen(
         command,
+        # Closed when this process ends, however it does.
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env=_environment(token),
+        # The token not on the command line, where all on the machine could read it.
+        env=os.environ | {"D2L_MLP_TOKEN": token, "D2L_MLP_END_WITH_INPUT": "1"},
+        # Interrupting a cell is not to end the page.
+        start_new_session=True,
     )
-    atexit.register(process.terminate)
+    _shown.append(process)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
@@ -121,10 +156,3 @@ def show(height: int = 900, root: str | None = None) -> IFrame:
         f"the page does not answer on port {port} (exit code {process.poll()}): try "
         "python -m d2l_mlp demo in a terminal"
     )
-
-
-def _environment(token: str) -> dict[str, str]:
-    import os
-
-    # Not on the command line, where everybody on the machine could read it.
-    return os.environ | {"D2L_MLP_TOKEN": token}

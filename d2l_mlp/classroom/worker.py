@@ -7,7 +7,9 @@ pictures and predictions), and at the end ``end`` with its ``reason``.
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -36,6 +38,8 @@ def work(
     """Train as ``settings`` (of ``RunSettings``) say; the process's whole life."""
     from ..data import load_fashion_mnist
 
+    # Ctrl-C in the server's terminal is for the server, which then ends this.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = RunSettings(**settings)
     try:
         data = load_fashion_mnist(root)
@@ -45,7 +49,7 @@ def work(
         connection.send({"type": "end", "reason": "stopped"})
     except TrainingDiverged as error:
         connection.send({"type": "end", "reason": "diverged", "message": str(error)})
-    except (BrokenPipeError, EOFError):
+    except (ConnectionError, EOFError):
         # The server is gone.
         return
     except Exception as error:
@@ -72,7 +76,9 @@ class Teller:
         self.to_epoch_end = self.to_batch_end = False
         self.updates = 0
         self.losses: list[float] = []
-        self.told = self.looked = 0.0
+        self.told = self.looked = self.waited = 0.0
+        self.epoch = 1
+        self.sync: Callable[[], None] = lambda: None
         self.batches = len(run.train_iter)
 
     def tell(self) -> None:
@@ -80,13 +86,17 @@ class Teller:
         self._look()
         self._obey()
         for result in self.run.epochs(self._on_batch, lambda num_update: self.lr):
-            self._tell_batches(result.epoch)
-            self.connection.send(self._epoch(result))
+            self._tell_batches()
+            self.connection.send(self._tell_epoch(result))
             self._look()
+            self.epoch, self.waited = result.epoch + 1, 0.0
             if self.to_epoch_end:
                 self.to_epoch_end, self.paused = False, True
             if result.epoch < self.asked.num_epochs:
+                # What the parameters are has been shown.
+                self.sync = lambda: None
                 self._obey()
+                self.waited = 0.0
         self.connection.send({"type": "end", "reason": "done"})
 
     def _on_batch(self, batch: BatchResult) -> None:
@@ -95,22 +105,22 @@ class Teller:
         now = time.monotonic()
         if self.to_batch_end:
             self.to_batch_end, self.paused = False, True
-        if now - self.told >= POINT or self.paused:
-            self._tell_batches(batch.epoch)
-        if now - self.looked >= LOOK or self.paused:
-            batch.sync()
+        self.epoch, self.sync = batch.epoch, batch.sync
+        if now - self.told >= POINT:
+            self._tell_batches()
+        if now - self.looked >= LOOK:
+            self.sync()
             self._look()
-        if batch.batch < self.batches or self.paused:
-            self._obey(self.asked.seconds_per_epoch / self.batches)
+        self._obey(self.asked.seconds_per_epoch / self.batches)
 
-    def _tell_batches(self, epoch: int) -> None:
+    def _tell_batches(self) -> None:
         """Send a point: the mean loss of the batches since the last one."""
         if self.losses:
             loss = float(np.mean(self.losses))
             self.connection.send(
                 {
                     "type": "batch",
-                    "epoch": epoch,
+                    "epoch": self.epoch,
                     "x": round(self.updates / self.batches, 4),
                     "loss": round(loss, 4) if np.isfinite(loss) else None,
                 }
@@ -123,10 +133,12 @@ class Teller:
         self.connection.send({"type": "look", "params": params})
         self.looked = time.monotonic()
 
-    def _epoch(self, result: EpochResult) -> Event:
+    def _tell_epoch(self, result: EpochResult) -> Event:
         """Return what an epoch ends with, by how the test images fared."""
         loss, accuracy = result.train_loss, result.train_accuracy
         scores, labels = self._scores()
+        # Parameters may overflow in the very last update, which no loss shows.
+        scores = np.nan_to_num(scores)
         predicted = scores.argmax(axis=1)
         confusion = np.zeros((10, 10), int)
         np.add.at(confusion, (labels, predicted), 1)
@@ -141,7 +153,8 @@ class Teller:
             "train_loss": round(loss, 4),
             "train_accuracy": round(accuracy, 4),
             "test_accuracy": round(result.test_accuracy, 4),
-            "seconds": round(result.seconds, 3),
+            # Without what it was made to wait.
+            "seconds": round(result.seconds - self.waited, 3),
             "predicted": predicted[:SHOWN].tolist(),
             "confusion": confusion.tolist(),
             "gallery": [
@@ -162,10 +175,15 @@ class Teller:
 
     def _obey(self, wait: float = 0.0) -> None:
         """Take up commands; wait for one while paused, else ``wait`` seconds."""
-        until = time.monotonic() + wait
+        start = time.monotonic()
+        until = start + wait
         said = False
         while True:
             if self.paused and not said:
+                # What is shown meanwhile is how things stand.
+                self._tell_batches()
+                self.sync()
+                self._look()
                 self.connection.send({"type": "state", "state": "paused"})
                 said = True
             timeout = None if self.paused else max(0.0, until - time.monotonic())
@@ -175,6 +193,7 @@ class Teller:
             if said and not self.paused:
                 self.connection.send({"type": "state", "state": "running"})
                 break
+        self.waited += time.monotonic() - start
 
     def _take(self, command: Event) -> None:
         action = command["action"]

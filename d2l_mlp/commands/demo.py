@@ -21,11 +21,13 @@ def demo(
     """Serve one run, live, to everyone in the room; the teacher's link controls it."""
     _compat.load_mxnet()
     try:
-        from ..classroom.server import serve
+        from ..classroom.server import end_with_input, serve
     except ModuleNotFoundError as error:
         raise ImportError(
             f"the page needs the package {error.name}, which is not installed: "
             "pip install 'd2l_mlp[web]', or make clean setup"
         ) from None
+    if os.environ.get("D2L_MLP_END_WITH_INPUT"):
+        end_with_input()
     token = os.environ.get("D2L_MLP_TOKEN", "")
     serve(host, port, None if root is None else str(root), token)

@@ -33,6 +33,7 @@ class Page {
     this.pictures.clear();
     this.charts.draw(this.runs);
     byId("last-epoch").textContent = "";
+    this.say("idle");
   }
 
   take(type, event) {

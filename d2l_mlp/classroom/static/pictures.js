@@ -10,6 +10,8 @@ export class Pictures {
   }
 
   clear() {
+    // A picture that is on its way is not wanted any more.
+    this.version = 0;
     byId("weights").hidden = true;
     byId("gallery").replaceChildren();
     byId("confusion").replaceChildren();
