@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..sweep import Json
 from . import statistics
+from .curves import curves, is_of
 from .editions import Edition
 from .runs import OFFICIAL, RESPLIT, SPLITS
 from .statistics import COLUMNS, CurveTest, Effect
@@ -214,9 +215,7 @@ def compare(
     for split, edition in itertools.product(SPLITS, editions):
         runs = curves(ended, edition, split)
         diverged = [r for r in records if r["result"]["diverged"]]
-        if lost := sum(
-            _is_of(r["job"], edition, split, AS_PUBLISHED) for r in diverged
-        ):
+        if lost := sum(is_of(r["job"], edition, split, AS_PUBLISHED) for r in diverged):
             result.diverged[edition.id, split] = lost
         if 0 < len(runs) < 3:
             raise ValueError(
@@ -235,41 +234,6 @@ def compare(
             result.effects.append(_split_effect(model, result))
     result.suspects = _suspects(ended, editions[0])
     return result
-
-
-def curves(
-    records: Iterable[Json],
-    edition: Edition,
-    split: str,
-    variant: str = AS_PUBLISHED,
-    train_metric: str | None = None,
-) -> np.ndarray:
-    """Return our runs of ``edition`` as it would have printed them, by seed.
-
-    Returns:
-        ``(runs, epochs, 3)``; only whole runs of the edition's model count.
-    """
-    metric, length = train_metric or edition.train_metric, len(edition.epochs)
-    columns = (f"loss_{metric}", f"accuracy_{metric}", "test_accuracy")
-    found = {}
-    for record in records:
-        job, result = record["job"], record["result"]
-        if not _is_of(job, edition, split, variant):
-            continue
-        if len(result["curves"]["test_accuracy"]) >= length:
-            rows = [result["curves"][column][:length] for column in columns]
-            found[job["settings"]["seed"]] = np.array(rows).T
-    runs = [found[seed] for seed in sorted(found)]
-    return statistics.as_printed(np.array(runs).reshape(-1, length, len(columns)))
-
-
-def _is_of(job: Json, edition: Edition, split: str, variant: str) -> bool:
-    """Tell whether a job is the edition's model with one thing changed."""
-    settings = job["settings"]
-    lr = VARIANTS[variant].settings.get("lr", edition.lr)
-    found = tuple(settings["num_hiddens"]), settings["batch_size"], settings["lr"]
-    expected = edition.num_hiddens, edition.batch_size, lr
-    return (job["split"], job["variant"], found) == (split, variant, expected)
 
 
 def _judge(edition: Edition, split: str, runs: np.ndarray) -> Verdict:

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -308,3 +309,21 @@ def test_nothing_on_the_page_comes_from_elsewhere_and_no_html_is_made(server):
 
 def test_it_listens_where_it_is_told(server):
     assert server.student.startswith("http://127.0.0.1:")
+
+
+def test_viewers_that_never_read_do_not_hold_up_the_run(server):
+    """Neither their buffers nor the rest of the class suffer."""
+    host, port = server.student.removeprefix("http://").rstrip("/").split(":")
+    idle = []
+    for _ in range(20):
+        viewer = socket.socket()
+        viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        viewer.connect((host, int(port)))
+        viewer.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.append(viewer)
+    run = server.start(**SMALL | {"num_epochs": 6})
+    events = of_run(server.events(until=ended_of(run)), run)
+    assert events[-2][1]["reason"] == "done"
+    assert [d["epoch"] for kind, d in events if kind == "epoch"] == [1, 2, 3, 4, 5, 6]
+    for viewer in idle:
+        viewer.close()
