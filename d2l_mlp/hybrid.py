@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mxnet import MXNetError, autograd, gluon, nd
+from mxnet import MXNetError, gluon, nd
 
-from . import _checks, graph
+from . import _checks, graph, verify
 from .bound import Bound, bind
 from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from .models import Net
 
 Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
-
-#: Largest share by which a traced gradient may differ from the eager one.
-TOLERANCE = 1e-5
 
 
 def hybridize(
@@ -200,29 +197,26 @@ class HybridStep:
         for name in traced.transposed - set(self._transposed):
             self._transposed[name] = traced.arrays[name].T.copy()
         bound = self._bind_to_memory(traced, X, y)
-        y.copyto(bound.inputs[1])
-        # At a kink, as ReLU has at 0, rounding decides which gradient it is; with
-        # other images the kink is elsewhere, and a wrong graph is as wrong.
-        for images in (X, X.flip(axis=X.ndim - 1)):
-            images.copyto(bound.inputs[0])
-            try:
-                self._verify(traced, bound, images, y)
-            except _OtherGradients as error:
-                # Once was enough: parameters that blow up have no exact gradients.
-                if self._bound:
-                    return bound
-                refusal = error
-            else:
-                return bound
-        raise refusal
+        params = self._params_in(traced.arrays)
+        weights = {name: self._transposed.get(name, p) for name, p in params.items()}
+        plain = verify.Plain(self._net, self._loss, params)
+        descends = self._trainer is None
+        verify.verify(
+            traced, bound, plain, weights, X, y, descends, first=not self._bound
+        )
+        return bound
+
+    def _params_in(self, arrays: dict[str, nd.NDArray]) -> dict[str, nd.NDArray]:
+        """Return the parameters that a graph of these ``arrays`` has, by name."""
+        params = {name_of(param): param for param in self._params}
+        return {name: param for name, param in params.items() if name in arrays}
 
     def _bind_to_memory(
         self, traced: graph.Graph, X: nd.NDArray, y: nd.NDArray
     ) -> Bound:
         """Bind with weights that all shapes share, and gradients for the trainer."""
         arrays = traced.arrays | {n: self._transposed[n] for n in traced.transposed}
-        params = {name_of(param): param for param in self._params}
-        params = {name: param for name, param in params.items() if name in arrays}
+        params = self._params_in(arrays)
         if self._trainer is not None:
             gradients = {name: param.grad for name, param in params.items()}
             return bind(traced, arrays, gradients, set(), X, y)
@@ -242,70 +236,3 @@ class HybridStep:
                 "whose every shape and dtype follows from X, y and params: write "
                 "nd.Cast(X, dtype=...) in place of X.astype(...), which records none"
             ) from None
-
-    def _verify(
-        self, traced: graph.Graph, bound: Bound, X: nd.NDArray, y: nd.NDArray
-    ) -> None:
-        """Hold the graph's scores, loss and gradients against the plain net's, once."""
-        bound.forward(is_train=False)
-        _compare("scores without training", bound.outputs[1], self._net(X).asnumpy())
-        bound.pairs = None
-        if traced.is_random():
-            # Two training passes through a dropout are two different nets.
-            return
-        with autograd.record():
-            loss_sum = self._loss(self._net(X), y).sum()
-        loss_sum.backward()
-        params = {
-            name_of(param): param
-            for param in self._params
-            if name_of(param) in traced.arrays
-        }
-        expected = {name: param.grad.asnumpy() for name, param in params.items()}
-        weights = {name: self._transposed.get(name, p) for name, p in params.items()}
-        before = {name: weight.asnumpy() for name, weight in weights.items()}
-        bound.forward(is_train=True)
-        _compare("loss", bound.outputs[0], loss_sum.asnumpy())
-        # Not by the learning rate, which may be too small to show a gradient.
-        if self._trainer is None:
-            bound.scale_loss(-1.0)
-        bound.backward()
-        if self._trainer is None:
-            bound.add_gradients()
-        after = {name: weight.asnumpy() for name, weight in weights.items()}
-        for name, weight in weights.items():
-            if self._trainer is not None:
-                after[name] = -params[name].grad.asnumpy()
-                before[name] = np.zeros_like(after[name])
-            else:
-                weight[:] = before[name]
-        for name in weights:
-            # Of infinite ones, as training that diverges has, nothing is asked.
-            with np.errstate(invalid="ignore"):
-                descent = before[name] - after[name]
-            descent = descent.T if name in traced.transposed else descent
-            # A sum is rounded to the last bit of the weight, however small the step.
-            rounding = 2.0**-22 * np.abs(before[name]).max()
-            _compare("gradients", descent, expected[name], rounding, _OtherGradients)
-
-
-class _OtherGradients(NotTraceable):
-    pass
-
-
-def _compare(
-    what: str,
-    found: np.ndarray,
-    expected: np.ndarray,
-    rounding: float = 0.0,
-    refusal: type[NotTraceable] = NotTraceable,
-) -> None:
-    if not np.isfinite(expected).all():
-        # The training diverges, which is for the loop to tell.
-        return
-    error = np.abs(found - expected).max()
-    if not error <= TOLERANCE * np.abs(expected).max() + rounding:
-        raise refusal(
-            f"net: found its graph off by {error:.2g} in the {what}, expected those of "
-            "the plain net: does it depend on more than X and params?"
-        )

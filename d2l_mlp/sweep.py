@@ -34,7 +34,7 @@ def sweep(
 ) -> Iterator[Json]:
     """Yield a record for each job: those in ``path`` first, others as they end.
 
-    A record is what ``work`` returns, with its job under ``"job"``. It is appended to
+    A record holds ``"job"`` and, as ``"result"``, what ``work`` gave. It is added to
     the file before it is yielded: the same call after an interruption runs only what is
     missing. If a worker dies its job alone is done again; if a job fails the others are
     done first. Workers compute with one thread each, whatever their number, so that the

@@ -174,3 +174,24 @@ def test_blocks_and_trainers_that_lack_something_are_named():
     W = models.init_params(())[0]
     with pytest.raises(ValueError, match="an array twice"):
         hybrid.hybridize(lambda X: X, [W, W], loss, 256, 0.1)
+
+
+@pytest.mark.parametrize("size", [100, 256])
+def test_wrong_gradients_are_refused_for_every_size_of_batch(batch, size):
+    """Right for the first graph, and wrong when that of a smaller batch is traced."""
+    X, y = batch
+    params, calls = models.init_params(8), []
+    net = models.make_net(params)
+
+    def blocked(X):
+        calls.append(len(X))
+        scores = net(X)
+        # Of the calls for a size, the second is the one that is traced.
+        wrong = len(X) == size and calls.count(size) == 2
+        return (nd.BlockGrad(scores) + scores) / 2 if wrong else scores
+
+    step = hybrid.hybridize(blocked, params, loss, 256, 0.1)
+    with pytest.raises(graph.NotTraceable, match="off by .* in the gradients"):
+        for n in (256, 100):
+            step(X[:n], y[:n])
+    assert calls.count(256) > 0 and (size in calls)

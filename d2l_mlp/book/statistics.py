@@ -19,6 +19,8 @@ COLUMNS = ("train_loss", "train_accuracy", "test_accuracy")
 DIGITS = (4, 3, 3)
 #: At or below this p-value a curve is called rejected.
 LEVEL = 0.05
+#: With fewer runs no p-value can be as low: of n runs the least is 1 / (n + 1).
+FEWEST_RUNS = round(1 / LEVEL) - 1
 #: Standard deviation of a rounding error: no spread is taken to be smaller.
 _ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
 
@@ -56,7 +58,7 @@ class CurveTest:
 
         ``"undecided"`` if no curve could be, for lack of runs.
         """
-        if 1 / (self.num_runs + 1) > LEVEL:
+        if self.num_runs < FEWEST_RUNS:
             return "undecided"
         return "rejected" if self.p_value <= LEVEL else "not rejected"
 
@@ -135,11 +137,11 @@ def judge(runs: np.ndarray, book: np.ndarray) -> CurveTest:
         ValueError: see ``cells``.
     """
     _check(runs, book)
-    z = _leave_one_out_z(np.concatenate([runs, book[None]]))
+    curves = np.concatenate([runs, book[None]])
+    z = _leave_one_out_z(curves)
     distances = np.sqrt((z**2).mean(axis=(1, 2)))
     largest = np.abs(z).max(axis=(1, 2))
-    means = np.concatenate([runs, book[None]]).mean(axis=1, keepdims=True)
-    z_of_means = _leave_one_out_z(means)[:, 0]
+    z_of_means = _leave_one_out_z(curves.mean(axis=1))
     return CurveTest(
         num_runs=len(runs),
         rms_z=float(distances[-1]),
@@ -179,7 +181,7 @@ def false_alarms(
         folds: parts, each of which is judged once.
     """
     fewest = min(len(group[0]) for group in groups)
-    if 1 / (fewest - -(-fewest // folds) + 1) > LEVEL:
+    if fewest - -(-fewest // folds) < FEWEST_RUNS:
         return None
     random = np.random.RandomState(0)
     rejected = []

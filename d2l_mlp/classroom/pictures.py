@@ -30,15 +30,11 @@ def weights_png(W: np.ndarray) -> bytes:
     for i, colour in enumerate(colours[..., :3]):
         top, left = 30 * (i // columns) + 1, 30 * (i % columns) + 1
         mosaic[top : top + 28, left : left + 28] = colour
-    return _png(mosaic)
+    return to_png(mosaic)
 
 
-def image_png(image: np.ndarray) -> bytes:
-    """Return a uint8 ``(28, 28)`` as it is."""
-    return _png(image)
-
-
-def _png(pixels: np.ndarray) -> bytes:
+def to_png(pixels: np.ndarray) -> bytes:
+    """Return uint8 ``(height, width)`` or ``(height, width, 3)`` as they are."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=6)
     return stream.getvalue()

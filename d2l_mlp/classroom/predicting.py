@@ -88,7 +88,7 @@ def _predict(content: bytes, params: list[np.ndarray]) -> Prediction:
     probabilities = predict(image, params)
     if not np.isfinite(probabilities).all():
         raise HTTPException(409, "predict: the net has diverged, start another run")
-    png = base64.b64encode(pictures.image_png(image)).decode()
+    png = base64.b64encode(pictures.to_png(image)).decode()
     return Prediction(
         image=f"data:image/png;base64,{png}",
         probabilities=[round(float(p), 5) for p in probabilities],

@@ -108,7 +108,7 @@ def watching_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRou
 
     @router.get("/test-images/{index}.png", response_class=Response)
     async def test_image(index: Annotated[int, FromPath(ge=0, le=9999)]) -> Response:
-        drawn = pictures.image_png(data.test_images[index, :, :, 0])
+        drawn = pictures.to_png(data.test_images[index, :, :, 0])
         headers = {"Cache-Control": "max-age=86400"}
         return Response(drawn, media_type="image/png", headers=headers)
 

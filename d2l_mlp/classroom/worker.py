@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BatchLoader, make_loaders
+from ..data import BatchLoader, load_fashion_mnist, make_loaders
 from ..run import Run
 from ..training import BatchResult, EpochResult, TrainingDiverged
 from .settings import RunSettings
@@ -36,8 +36,6 @@ def work(
     settings: dict[str, Any], paused: bool, root: str | None, connection: Connection
 ) -> None:
     """Train as ``settings`` (of ``RunSettings``) say; the process's whole life."""
-    from ..data import load_fashion_mnist
-
     # Ctrl-C in the server's terminal is for the server, which then ends this.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = RunSettings(**settings)
@@ -87,16 +85,16 @@ class Teller:
         self._obey()
         for result in self.run.epochs(self._on_batch, lambda num_update: self.lr):
             self._tell_batches()
-            self.connection.send(self._tell_epoch(result))
+            self.connection.send(self._describe(result))
             self._look()
-            self.epoch, self.waited = result.epoch + 1, 0.0
+            self.epoch = result.epoch + 1
             if self.to_epoch_end:
                 self.to_epoch_end, self.paused = False, True
             if result.epoch < self.asked.num_epochs:
                 # What the parameters are has been shown.
                 self.sync = lambda: None
                 self._obey()
-                self.waited = 0.0
+            self.waited = 0.0
         self.connection.send({"type": "end", "reason": "done"})
 
     def _on_batch(self, batch: BatchResult) -> None:
@@ -133,7 +131,7 @@ class Teller:
         self.connection.send({"type": "look", "params": params})
         self.looked = time.monotonic()
 
-    def _tell_epoch(self, result: EpochResult) -> Event:
+    def _describe(self, result: EpochResult) -> Event:
         """Return what an epoch ends with, by how the test images fared."""
         loss, accuracy = result.train_loss, result.train_accuracy
         scores, labels = self._scores()

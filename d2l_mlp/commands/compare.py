@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 ALL = "all"
 #: Exit code of --fail-if-rejected; 1 and 2 are errors'.
 REJECTED = 3
-#: Fewer runs of a suspect could not reject anything.
-FEWEST_SUSPECTS = 19
 
 
 class Split(str, enum.Enum):
@@ -88,15 +86,16 @@ def compare(
     from ..book import load_editions
     from ..book.comparison import compare as judge
     from ..book.evidence import gather_evidence
+    from ..book.statistics import FEWEST_RUNS
     from ..book.twins import hold_twins
     from ..data import load_fashion_mnist
     from ..run import headline
 
     known = load_editions(editions)
     chosen = _choose(edition, known)
-    if suspects and suspects < FEWEST_SUSPECTS:
+    if suspects and suspects < FEWEST_RUNS:
         raise typer.BadParameter(
-            f"found {suspects}, expected 0 or at least {FEWEST_SUSPECTS}: fewer runs "
+            f"found {suspects}, expected 0 or at least {FEWEST_RUNS}: fewer runs "
             "cannot reject anything",
             param_hint="--suspects",
         )
@@ -105,7 +104,7 @@ def compare(
     planned = _plan(chosen, known, seeds, split, suspects, data.release, not plain)
     stands_on = headline(f"0 to {seeds - 1}", data.release)
     console.print(stands_on)
-    if seeds < FEWEST_SUSPECTS:
+    if seeds < FEWEST_RUNS:
         console.print(f"{seeds} runs can reject nothing: p is at least 1/{seeds + 1}")
     records = list(_run(planned, output / "results.jsonl", jobs, root))
     _tell_other_versions(records)

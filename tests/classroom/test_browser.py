@@ -6,6 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from scripts.screenshots import draw_trouser
+
 SECONDS = 20_000
 
 
@@ -170,16 +172,7 @@ def test_a_drawing_gets_probabilities(teacher, open_page):
     expect(page.locator("#gallery li")).to_have_count(12)
     expect(page.locator("#weights")).to_be_visible()
     page.wait_for_timeout(700)
-    canvas = page.locator("#canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    for x0, y0, x1, y1 in ((95, 40, 185, 40), (105, 50, 98, 250), (172, 50, 182, 250)):
-        page.mouse.move(box["x"] + x0, box["y"] + y0)
-        page.mouse.down()
-        page.mouse.move(box["x"] + x1, box["y"] + y1, steps=8)
-        page.mouse.up()
-    page.click("#ask")
-    expect(page.locator("#bars li")).to_have_count(10)
+    draw_trouser(page)
     expect(page.locator("#try-message")).to_contain_text("trouser")
     expect(page.locator("#bars li.first")).to_contain_text("trouser")
     expect(page.locator("#seen")).to_be_visible()

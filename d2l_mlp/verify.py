@@ -1,0 +1,132 @@
+"""A graph held against the plain net that it was recorded from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from mxnet import autograd, nd
+
+from .bound import Bound
+from .graph import Graph, NotTraceable
+
+#: Largest share by which a traced gradient may differ from the eager one.
+TOLERANCE = 1e-5
+#: Mean loss from which on training has blown up (guessing ten classes costs 2.3):
+#: gradients are then differences of numbers so large that no digit of them is sure.
+BLOWN_UP = 100.0
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The net that a graph stands for, its loss, and its parameters by name."""
+
+    net: Callable[[nd.NDArray], nd.NDArray]
+    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+    params: dict[str, nd.NDArray]
+
+
+class _OtherGradients(NotTraceable):
+    pass
+
+
+def verify(
+    traced: Graph,
+    bound: Bound,
+    plain: Plain,
+    weights: dict[str, nd.NDArray],
+    X: nd.NDArray,
+    y: nd.NDArray,
+    descends: bool,
+    first: bool,
+) -> None:
+    """Hold a graph's scores, loss and gradients against the plain net's, once.
+
+    At a kink, as ReLU has at 0, rounding decides which gradient it is. With other
+    images the kink is elsewhere, and a wrong graph is as wrong: it is tried on the
+    images and, if need be, on their mirror images.
+
+    Args:
+        traced: the graph.
+        bound: the graph in memory; its inputs are overwritten.
+        plain: the net.
+        weights: the parameters as they stand in the graph, by name; left as they were.
+        X: a batch's images.
+        y: its labels.
+        descends: whether the backward pass updates the weights.
+        first: whether no other graph of this net has been verified.
+
+    Raises:
+        NotTraceable: they differ.
+    """
+    y.copyto(bound.inputs[1])
+    for images in (X, X.flip(axis=X.ndim - 1)):
+        images.copyto(bound.inputs[0])
+        try:
+            _hold(traced, bound, plain, weights, images, y, descends)
+        except _OtherGradients as error:
+            refusal = error
+        else:
+            return
+    if first or bound.outputs[0][0] / y.size < BLOWN_UP:
+        raise refusal
+
+
+def _hold(
+    traced: Graph,
+    bound: Bound,
+    plain: Plain,
+    weights: dict[str, nd.NDArray],
+    X: nd.NDArray,
+    y: nd.NDArray,
+    descends: bool,
+) -> None:
+    bound.forward(is_train=False)
+    _compare("scores without training", bound.outputs[1], plain.net(X).asnumpy())
+    bound.pairs = None
+    if traced.is_random():
+        # Two training passes through a dropout are two different nets.
+        return
+    with autograd.record():
+        loss_sum = plain.loss(plain.net(X), y).sum()
+    loss_sum.backward()
+    expected = {name: param.grad.asnumpy() for name, param in plain.params.items()}
+    before = {name: weight.asnumpy() for name, weight in weights.items()}
+    bound.forward(is_train=True)
+    _compare("loss", bound.outputs[0], loss_sum.asnumpy())
+    if descends:
+        # Not by the learning rate, which may be too small to show a gradient.
+        bound.scale_loss(-1.0)
+    bound.backward()
+    if descends:
+        bound.add_gradients()
+        after = {name: weight.asnumpy() for name, weight in weights.items()}
+        for name, weight in weights.items():
+            weight[:] = before[name]
+    for name, param in plain.params.items():
+        if not descends:
+            _compare("gradients", param.grad.asnumpy(), expected[name])
+            continue
+        # Of infinite ones, as training that diverges has, nothing is asked.
+        with np.errstate(invalid="ignore"):
+            descent = before[name] - after[name]
+        descent = descent.T if name in traced.transposed else descent
+        # A sum is rounded to the last bit of the weight, however small the step.
+        rounding = 2.0**-22 * np.abs(before[name]).max()
+        _compare("gradients", descent, expected[name], rounding)
+
+
+def _compare(
+    what: str, found: np.ndarray, expected: np.ndarray, rounding: float = 0.0
+) -> None:
+    if not np.isfinite(expected).all():
+        # The training diverges, which is for the loop to tell.
+        return
+    error = np.abs(found - expected).max()
+    if not error <= TOLERANCE * np.abs(expected).max() + rounding:
+        refusal = _OtherGradients if what == "gradients" else NotTraceable
+        raise refusal(
+            f"net: found its graph off by {error:.2g} in the {what}, expected those of "
+            "the plain net: does it depend on more than X and params?"
+        )
