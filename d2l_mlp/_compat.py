@@ -89,6 +89,11 @@ def choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
         os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
 
 
+def count_processors() -> int:
+    """Return how many processors this process may use; 1 where that cannot be told."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
 def choose_engine() -> None:
     """Have MXNet compute in the calling thread, with all processors; a choice stays.
 
@@ -100,9 +105,8 @@ def choose_engine() -> None:
     Where other programs keep the processors busy, ``OMP_NUM_THREADS=1`` is faster: a
     team waits for its slowest thread.
     """
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("OMP_NUM_THREADS", str(count_processors()))
     # It tells of each graph that oneDNN takes up.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     _survive_forks()

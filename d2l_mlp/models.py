@@ -6,7 +6,6 @@ No hidden layer is softmax regression, one is the chapter's model.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -97,14 +96,13 @@ def save_params(params: Sequence[nd.NDArray], path: str | os.PathLike) -> None:
         for layer in range(len(params) // 2)
         for i, kind in enumerate("Wb")
     }
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
             np.savez(file, **arrays)
-            file.flush()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:

@@ -19,8 +19,6 @@ from .models import make_net
 MOST_BYTES, MOST_PIXELS = 8_000_000, 8_000_000
 #: Kinds of files that are read; others have readers that are rarely tried.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-#: The tag that tells how a camera was held.
-_ORIENTATION = 274
 #: Grey levels by which the object differs from the background at least.
 CONTRAST = 24
 
@@ -91,7 +89,7 @@ def _open(content: bytes) -> Image.Image:
                 raise Image.DecompressionBombError
             # Asking for its EXIF first would pass over a file that is cut off.
             picture.load()
-            turn = picture.getexif().get(_ORIENTATION, 1)
+            picture = ImageOps.exif_transpose(picture)
             picture = picture.convert("RGBA" if picture.has_transparency_data else "L")
             picture.thumbnail((512, 512), Image.Resampling.BOX)
     except Image.DecompressionBombError:
@@ -110,5 +108,4 @@ def _open(content: bytes) -> Image.Image:
     if picture.mode == "RGBA":
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("L")
-    picture.getexif()[_ORIENTATION] = turn
-    return ImageOps.exif_transpose(picture)
+    return picture

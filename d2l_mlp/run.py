@@ -8,7 +8,7 @@ for result in run.epochs():
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +26,11 @@ from .training import (
     seed_everything,
     train_epochs,
 )
+
+
+def describe_layers(num_hiddens: Sequence[int]) -> str:
+    """Return a net's sizes as text, ``"784-256-10"`` for one hidden layer of 256."""
+    return "-".join(map(str, (784, *num_hiddens, 10)))
 
 
 @dataclass(frozen=True)
@@ -55,12 +60,11 @@ class Settings:
     scale: float = 0.01
 
     def __str__(self) -> str:
-        layers = "-".join(map(str, (784, *self.num_hiddens, 10)))
         kind = ", by Gluon" if self.use_gluon else ""
         kind += ", hybridized" if self.hybridize else ""
         return (
-            f"net {layers}{kind}, lr {self.lr:g}, batch size {self.batch_size}, "
-            f"{self.num_epochs} epochs"
+            f"net {describe_layers(self.num_hiddens)}{kind}, lr {self.lr:g}, "
+            f"batch size {self.batch_size}, {self.num_epochs} epochs"
         )
 
 

@@ -138,6 +138,11 @@ def server():
 
 
 @pytest.fixture
+def root(tmp_path):
+    return tmp_path / "root"
+
+
+@pytest.fixture
 def mirrors(made, server, monkeypatch, tmp_path):
     """Two servers in place of MXNet's and Zalando's, each with its own small release.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,6 +78,14 @@ class _Entry(BaseModel):
 
 class _File(BaseModel):
     editions: Annotated[list[_Entry], Field(min_length=1)]
+
+
+def models_of(editions: Iterable[Edition]) -> list[list[Edition]]:
+    """Group the editions that share their runs."""
+    groups: dict[tuple, list[Edition]] = {}
+    for edition in editions:
+        groups.setdefault(edition.model, []).append(edition)
+    return list(groups.values())
 
 
 class EditionError(ValueError):

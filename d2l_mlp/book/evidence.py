@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mxnet.gluon.data.vision import datasets
 
 from .. import releases
-from .comparison import WHERE, Comparison, Verdict
+from .findings import WHERE, Comparison, Verdict
 from .runs import OFFICIAL, RESPLIT
 from .statistics import LEVEL, Outcome
 

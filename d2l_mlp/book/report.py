@@ -11,8 +11,8 @@ from typing import Any
 import jinja2
 from matplotlib.figure import Figure
 
-from .comparison import Comparison
 from .evidence import Step
+from .findings import Comparison
 from .statistics import COLUMNS, DIGITS, LEVEL
 from .tables import MARKS, p_text, share
 from .twins import Twin

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from .comparison import Comparison, Suspect
 from .evidence import Step
+from .findings import Comparison, Suspect
 from .statistics import COLUMNS, DIGITS, LEVEL
 from .twins import Twin
 

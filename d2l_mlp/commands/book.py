@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .. import _compat
-from .common import Root, check_output, console
+from .common import Root, check_output, console, progress_bar
 
 if TYPE_CHECKING:
     from ..book import Edition
@@ -74,7 +73,8 @@ def book(
         bool, typer.Option("--fast", help="Train a static graph of the net.")
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="File for the trained parameters (.npz).")
+        Path | None,
+        typer.Option(dir_okay=False, help="File for the trained parameters (.npz)."),
     ] = None,
     root: Root = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
@@ -124,11 +124,7 @@ def book(
 def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:
     """Print each epoch as it comes, over a progress bar where there is a terminal."""
     results: list[EpochResult] = []
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    hidden = not console.is_terminal
-    with Progress(
-        *columns, console=console, transient=True, disable=hidden
-    ) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=run.settings.num_epochs)
         for result in run.epochs():
             if not quiet:

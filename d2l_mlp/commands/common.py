@@ -8,11 +8,19 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 Root = Annotated[
     Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
 ]
 console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def progress_bar() -> Progress:
+    """Return a bar with the time left; it is disabled where there is no terminal."""
+    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    hidden = not console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=hidden)
 
 
 def check_output(folder: Path, option: str = "--output") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .. import _compat
-from .common import Root, check_output, console
+from .common import Root, check_output, console, progress_bar
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..book import Edition
-    from ..book.comparison import Comparison
+    from ..book.findings import Comparison
     from ..sweep import Json
 
 ALL = "all"
@@ -37,12 +35,6 @@ class Split(str, enum.Enum):
     OFFICIAL = "official"
     RESPLIT = "resplit"
     ALL = ALL
-
-
-def _count_processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def compare(
@@ -86,6 +78,7 @@ def compare(
     from ..book import load_editions
     from ..book.comparison import compare as judge
     from ..book.evidence import gather_evidence
+    from ..book.figures import draw
     from ..book.statistics import FEWEST_RUNS
     from ..book.twins import hold_twins
     from ..data import load_fashion_mnist
@@ -111,7 +104,7 @@ def compare(
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
     twins = hold_twins(data)
-    figures = _draw(comparison)
+    figures = draw(comparison)
     _write(comparison, evidence, twins, figures, stands_on, output)
     _show(comparison, evidence, twins)
     if fail_if_rejected and comparison.rejected:
@@ -166,7 +159,7 @@ def _run(
     from ..book.runs import train
     from ..sweep import count_missing, sweep
 
-    jobs = jobs or _count_processors()
+    jobs = jobs or _compat.count_processors()
     total, missing = count_missing(planned, path)
     console.print(
         f"{total - missing} of {total} runs are in {path}; {missing} to go, "
@@ -175,20 +168,16 @@ def _run(
     work = partial(
         train, root=None if root is None else str(root.expanduser().absolute())
     )
-    columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    hidden = not console.is_terminal
     step = max(1, missing // 10)
     done = missing - total
     try:
-        with Progress(
-            *columns, console=console, transient=True, disable=hidden
-        ) as progress:
+        with progress_bar() as progress:
             task = progress.add_task("", total=missing)
             for record in sweep(work, planned, path, jobs):
                 done += 1
                 if done > 0:
                     progress.advance(task)
-                    if hidden and (done % step == 0 or done == missing):
+                    if progress.disable and (done % step == 0 or done == missing):
                         console.print(f"{done} of {missing} runs")
                 yield record
     except KeyboardInterrupt:
@@ -210,33 +199,6 @@ def _tell_other_versions(records: list[Json]) -> None:
     for other in sorted(others):
         made_by = ", ".join(f"{name} {version}" for name, version in other)
         console.print(f"some kept runs were made by {made_by}")
-
-
-def _draw(comparison: Comparison) -> dict[str, Figure]:
-    """Return a picture for each model, by name."""
-    import numpy as np
-
-    from .. import plotting
-    from ..book.comparison import WHERE, models_of
-
-    figures = {}
-    for model in models_of(comparison.editions.values()):
-        longest = max(model, key=lambda edition: len(edition.epochs))
-        layers = "-".join(map(str, (784, *longest.num_hiddens, 10)))
-        kinds = {
-            kind: comparison.runs[longest.id, split]
-            for split, kind in WHERE.items()
-            if (longest.id, split) in comparison.runs
-        }
-        if not kinds:
-            continue
-        name = f"net-{layers}-lr-{longest.lr:g}-batch-{longest.batch_size}"
-        figures[name] = plotting.plot_bands(
-            kinds,
-            {edition.id: np.array(edition.epochs) for edition in model},
-            f"net {layers}, lr {longest.lr:g}: what the editions printed and our runs",
-        )
-    return figures
 
 
 def _show(comparison: Comparison, evidence: list, twins: list) -> None:
