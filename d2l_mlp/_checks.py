@@ -63,6 +63,17 @@ def optimizer(
         parameters(params)
 
 
+def weight_decay(wd: float, trainer: gluon.Trainer | None) -> None:
+    """Refuse a weight decay that shrinks nothing, or that a trainer would not see."""
+    if not (isinstance(wd, (int, float)) and 0 <= wd < math.inf):
+        raise ValueError(f"wd: found {wd!r}, expected a finite number, at least 0")
+    if wd and trainer is not None:
+        raise ValueError(
+            f"wd: found {wd} beside a trainer, expected it among the trainer's own "
+            "options"
+        )
+
+
 def scores(
     net: Callable[[nd.NDArray], nd.NDArray], X: nd.NDArray, y: nd.NDArray
 ) -> nd.NDArray:

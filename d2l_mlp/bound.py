@@ -26,7 +26,8 @@ class Bound:
         views: NumPy's view of the memory of each input.
         outputs: NumPy's views of the summed loss ``(1,)`` and of the scores.
         heads: what the gradients of the outputs are multiplied by.
-        separate: weights that the backward pass does not update, and their gradients.
+        added: weights that the backward pass updates, since it does not need them.
+        separate: weights that it does not update, and their gradients.
         factor: what the loss's gradient is multiplied by.
         pairs: NumPy's views of ``separate``; None if they are to be taken anew, since
             oneDNN may move a weight to compute without training.
@@ -37,6 +38,7 @@ class Bound:
     views: tuple[np.ndarray, np.ndarray]
     outputs: list[np.ndarray]
     heads: list[nd.NDArray]
+    added: list[nd.NDArray]
     separate: list[tuple[nd.NDArray, nd.NDArray]]
     factor: float = 1.0
     pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
@@ -58,6 +60,12 @@ class Bound:
         self.executor.backward(self.heads)
         # NumPy reads and writes the same memory next.
         nd.waitall()
+
+    def shrink(self, weights: list[nd.NDArray], factor: float) -> None:
+        """Multiply each of ``weights`` by ``factor``."""
+        if factor != 1:
+            for weight in weights:
+                weight *= factor
 
     def add_gradients(self) -> None:
         """Add to each of the ``separate`` weights its gradient."""
@@ -113,6 +121,7 @@ def bind(
         (_view(inputs[graph.X]), _view(inputs[graph.y])),
         [_view(output) for output in executor.outputs],
         [nd.ones(output.shape) * (i == 0) for i, output in enumerate(executor.outputs)],
+        [arrays[name] for name in added],
         [(arrays[name], gradients[name]) for name in set(gradients) - added],
     )
 

@@ -33,6 +33,7 @@ def hybridize(
     lr: float | None = None,
     trainer: gluon.Trainer | None = None,
     *,
+    wd: float = 0.0,
     rewrite: bool = True,
 ) -> HybridStep:
     """Return a training step for ``net`` that runs as a static graph.
@@ -45,6 +46,7 @@ def hybridize(
         batch_size: what the summed gradient is divided by, for every batch.
         lr: learning rate of the step; ``step.lr`` may be changed at any time.
         trainer: updates ``params`` in place of ``lr``.
+        wd: weight decay, see ``steps.sgd``.
         rewrite: put faster operators in place, see ``graph.rewrite``.
 
     Raises:
@@ -61,7 +63,8 @@ def hybridize(
             "net is a Gluon block"
         )
     _checks.optimizer(params, lr, trainer)
-    return HybridStep(net, params, loss, batch_size, lr, trainer, rewrite)
+    _checks.weight_decay(wd, trainer)
+    return HybridStep(net, params, loss, batch_size, lr, trainer, wd, rewrite)
 
 
 def _trained_arrays(block: gluon.Block) -> list[nd.NDArray]:
@@ -97,9 +100,11 @@ class HybridStep:
         batch_size: int,
         lr: float | None,
         trainer: gluon.Trainer | None,
+        wd: float,
         rewrite: bool,
     ) -> None:
         self.lr = lr
+        self._wd = wd
         self._net, self._params, self._loss = net, params, loss
         self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
         self._bound: dict[tuple[Any, ...], Bound] = {}
@@ -177,11 +182,16 @@ class HybridStep:
         return bound
 
     def _descend(self, bound: Bound) -> None:
-        if self.lr is not None and self._trainer is None:
-            bound.scale_loss(-self.lr / self._batch_size)
+        if self._trainer is not None or self.lr is None:
+            bound.backward()
+            return
+        bound.scale_loss(-self.lr / self._batch_size)
+        kept = 1 - self.lr * self._wd
+        # Each as soon as the gradients no longer need it as it was.
+        bound.shrink(bound.added, kept)
         bound.backward()
-        if self._trainer is None:
-            bound.add_gradients()
+        bound.shrink([weight for weight, _ in bound.separate], kept)
+        bound.add_gradients()
 
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Trace the net for batches of this shape, bind the graph and try it once."""

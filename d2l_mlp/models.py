@@ -5,6 +5,7 @@ No hidden layer is softmax regression, one is the chapter's model.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ def init_params(
     num_hiddens: int | Sequence[int] = 256,
     num_inputs: int = 784,
     num_outputs: int = 10,
-    scale: float = 0.01,
+    scale: float | str = 0.01,
     ctx: Context | None = None,
 ) -> list[nd.NDArray]:
     """Return ``[W1, b1, W2, b2, ...]``, float32, with gradients attached.
@@ -39,11 +40,13 @@ def init_params(
         num_hiddens: units of the hidden layer, or of each; ``()`` for none.
         num_inputs: pixels of an image.
         num_outputs: classes.
-        scale: standard deviation of the weights, at least 0.
+        scale: standard deviation of the weights, at least 0; or ``"he"`` for
+            ``sqrt(2 / inputs)`` of each layer, which keeps the signal's size through
+            layers of ReLU (He et al. 2015, arXiv:1502.01852, equation 10).
         ctx: device; MXNet's current one by default.
 
     Raises:
-        ValueError: a layer without units, or a negative ``scale``.
+        ValueError: a layer without units, or another ``scale``.
     """
     hiddens = num_hiddens if isinstance(num_hiddens, Sequence) else [num_hiddens]
     sizes = [
@@ -51,11 +54,14 @@ def init_params(
         *(whole_number("num_hiddens", units) for units in hiddens),
         whole_number("num_outputs", num_outputs),
     ]
-    if not scale >= 0:
-        raise ValueError(f"scale: found {scale}, expected at least 0")
+    if scale != "he" and not (
+        isinstance(scale, (int, float)) and 0 <= scale < math.inf
+    ):
+        raise ValueError(f"scale: found {scale!r}, expected at least 0, or 'he'")
     params = []
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
-        W = nd.random.normal(scale=scale, shape=(inputs, outputs), ctx=ctx)
+        deviation = math.sqrt(2 / inputs) if isinstance(scale, str) else scale
+        W = nd.random.normal(scale=deviation, shape=(inputs, outputs), ctx=ctx)
         b = nd.zeros(outputs, ctx=ctx)
         params += [W, b]
     for param in params:
@@ -63,14 +69,20 @@ def init_params(
     return params
 
 
-def make_net(params: Sequence[nd.NDArray]) -> Net:
+def make_net(params: Sequence[nd.NDArray], dropout: float = 0.0) -> Net:
     """Return the net over ``params``: images ``(batch, ...)`` to ``(batch, classes)``.
 
     The net is a plain function; it sees every later change of ``params``.
 
+    Args:
+        params: ``[W1, b1, ...]``.
+        dropout: share of the hidden units, in [0, 1), that is left out while the net
+            learns; the others are scaled up to make up for them.
+
     Raises:
-        ValueError: no layer, or one without its bias.
+        ValueError: no layer, one without its bias, or a ``dropout`` out of its range.
     """
+    check_dropout(dropout)
     if not params or len(params) % 2:
         raise ValueError(
             f"params: found {len(params)} arrays, expected W and b for each layer"
@@ -82,10 +94,19 @@ def make_net(params: Sequence[nd.NDArray]) -> Net:
         H = X.reshape((-1, num_inputs))
         for W, b in layers[:-1]:
             H = relu(nd.dot(H, W) + b)
+            if dropout:
+                # Does nothing but within autograd.record().
+                H = nd.Dropout(H, p=dropout)
         W, b = layers[-1]
         return nd.dot(H, W) + b
 
     return net
+
+
+def check_dropout(dropout: float) -> None:
+    """Refuse what is not a share in [0, 1)."""
+    if not (isinstance(dropout, (int, float)) and 0 <= dropout < 1):
+        raise ValueError(f"dropout: found {dropout!r}, expected at least 0, below 1")
 
 
 def save_params(params: Sequence[nd.NDArray], path: str | os.PathLike) -> None:
@@ -138,12 +159,14 @@ def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
     return [arrays[name].astype(np.float32) for name in names]
 
 
-def gluon_twin(params: Sequence[nd.NDArray]) -> nn.Sequential:
+def gluon_twin(params: Sequence[nd.NDArray], dropout: float = 0.0) -> nn.Sequential:
     """Return Gluon's net of the same layers, started from a copy of ``params``."""
     twin = nn.Sequential()
     weights = params[::2]
     for W in weights[:-1]:
         twin.add(nn.Dense(W.shape[1], activation="relu", in_units=W.shape[0]))
+        if dropout:
+            twin.add(nn.Dropout(dropout))
     twin.add(nn.Dense(weights[-1].shape[1], in_units=weights[-1].shape[0]))
     twin.initialize(ctx=params[0].context)
     load_params(twin, params)

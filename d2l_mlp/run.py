@@ -11,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import mxnet
 import numpy as np
@@ -26,6 +27,36 @@ from .training import (
     seed_everything,
     train_epochs,
 )
+
+#: Modes of GluonCV's LRScheduler.
+SCHEDULES = ("constant", "linear", "poly", "cosine")
+
+
+def make_schedule(
+    mode: str, lr: float, num_updates: int, first_update: int = 0
+) -> LearningRate:
+    """Return ``lr``, or a function that lets it fall over ``num_updates`` updates.
+
+    The last update's learning rate is the last above 0.
+
+    Args:
+        mode: one of ``SCHEDULES``.
+        lr: learning rate of the first update, above 0.
+        num_updates: updates of the whole run.
+        first_update: the number by which the first one is asked for.
+
+    Raises:
+        ValueError: another ``mode``.
+    """
+    if mode not in SCHEDULES:
+        expected = ", ".join(SCHEDULES)
+        raise ValueError(f"schedule: found {mode!r}, expected one of {expected}")
+    if mode == "constant":
+        return lr
+    from gluoncv.utils import LRScheduler
+
+    # It would give 0 at the last iteration that it is told of.
+    return LRScheduler(mode, base_lr=lr, niters=num_updates + 1, offset=first_update)
 
 
 def describe_layers(num_hiddens: Sequence[int]) -> str:
@@ -46,7 +77,12 @@ class Settings:
         use_gluon: train Gluon's twin of the net, with a Gluon trainer.
         train_metric: how training columns are averaged, see ``train_epochs``.
         hybridize: train a static graph of the net, see ``train_epochs``.
-        scale: standard deviation of the first weights.
+        scale: standard deviation of the first weights, or ``"he"``, see
+            ``init_params``.
+        schedule: how the learning rate falls from ``lr`` to nearly 0 over the run, one
+            of ``SCHEDULES``; ``"constant"`` for not at all.
+        dropout: share of the hidden units left out at each batch, see ``make_net``.
+        wd: weight decay, see ``sgd``.
     """
 
     num_hiddens: tuple[int, ...] = (256,)
@@ -57,15 +93,24 @@ class Settings:
     use_gluon: bool = False
     train_metric: str = "sample"
     hybridize: bool = False
-    scale: float = 0.01
+    scale: float | str = 0.01
+    schedule: str = "constant"
+    dropout: float = 0.0
+    wd: float = 0.0
 
     def __str__(self) -> str:
         kind = ", by Gluon" if self.use_gluon else ""
         kind += ", hybridized" if self.hybridize else ""
-        return (
-            f"net {describe_layers(self.num_hiddens)}{kind}, lr {self.lr:g}, "
+        falling = "" if self.schedule == "constant" else f" ({self.schedule})"
+        text = (
+            f"net {describe_layers(self.num_hiddens)}{kind}, lr {self.lr:g}{falling}, "
             f"batch size {self.batch_size}, {self.num_epochs} epochs"
         )
+        for name in ("scale", "dropout", "wd"):
+            value = getattr(self, name)
+            if value != getattr(Settings, name):
+                text += f", {name} {value if isinstance(value, str) else f'{value:g}'}"
+        return text
 
 
 class Run:
@@ -79,6 +124,7 @@ class Run:
         settings: what it is made of.
         train_iter, test_iter: its batches.
         params: the arrays that it trains, ``[W1, b1, ...]``.
+        lr: learning rate, or its schedule.
         net: images ``(batch, 1, 28, 28)`` to scores ``(batch, 10)``.
         loss: of each sample, from scores and labels.
 
@@ -96,10 +142,11 @@ class Run:
         )
         seed_everything(settings.seed)
         self.params = init_params(settings.num_hiddens, scale=settings.scale)
-        self.net: Net = make_net(self.params)
+        self.net: Net = make_net(self.params, settings.dropout)
         self.loss: Loss = gluon.loss.SoftmaxCrossEntropyLoss()
+        self.lr = self._schedule()
         if settings.use_gluon:
-            self.net = gluon_twin(self.params)
+            self.net = gluon_twin(self.params, settings.dropout)
 
     def epochs(
         self,
@@ -110,7 +157,7 @@ class Run:
 
         Args:
             on_batch: is told of each batch.
-            lr: a schedule in place of the settings' learning rate.
+            lr: another schedule than the settings'.
         """
         settings = self.settings
         return train_epochs(
@@ -121,8 +168,9 @@ class Run:
             settings.num_epochs,
             settings.batch_size,
             self.params,
-            lr or settings.lr,
+            lr or self.lr,
             self._trainer,
+            wd=0.0 if settings.use_gluon else settings.wd,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
@@ -148,12 +196,24 @@ class Run:
         X, y = next(iter(BatchLoader(test.images[:n], test.labels[:n], n)))
         return X, y.asnumpy(), self.net(X).argmax(axis=1).asnumpy()
 
+    def _schedule(self, first_update: int = 0) -> LearningRate:
+        settings = self.settings
+        num_updates = settings.num_epochs * len(self.train_iter)
+        return make_schedule(settings.schedule, settings.lr, num_updates, first_update)
+
     @cached_property
     def _trainer(self) -> gluon.Trainer | None:
         if not self.settings.use_gluon:
             return None
         parameters = self.net.collect_params()  # type: ignore[attr-defined]
-        return gluon.Trainer(parameters, "sgd", {"learning_rate": self.settings.lr})
+        options: dict[str, Any] = {
+            "learning_rate": self.settings.lr,
+            "wd": self.settings.wd,
+        }
+        if callable(self.lr):
+            # MXNet's optimizers count the update that they are about to make.
+            options["lr_scheduler"] = self._schedule(first_update=1)
+        return gluon.Trainer(parameters, "sgd", options)
 
 
 def headline(seed: int | str, release: str | None) -> str:

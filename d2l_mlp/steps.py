@@ -42,14 +42,19 @@ class Step(Protocol):
         """Bring what was learned into the parameters."""
 
 
-def sgd(params: Sequence[nd.NDArray], lr: float, batch_size: int) -> None:
+def sgd(
+    params: Sequence[nd.NDArray], lr: float, batch_size: int, wd: float = 0.0
+) -> None:
     """Update each of ``params`` in place, by its gradient summed over a batch.
 
     ``param = param - lr / batch_size * param.grad``, where ``param.grad`` has the shape
     of ``param``; any dtype. Dividing ``lr`` and not the gradient saves a pass over it;
-    the bits are the same where ``batch_size`` is a power of 2.
+    the bits are the same where ``batch_size`` is a power of 2. With a weight decay
+    ``wd``, ``param`` loses ``lr * wd`` of itself as well, as in MXNet's own SGD.
     """
     for param in params:
+        if wd:
+            param *= 1 - lr * wd
         # Not param[:] = ..., which makes a second array and copies it.
         nd.broadcast_sub(param, lr / batch_size * param.grad, out=param)
 
@@ -65,8 +70,10 @@ class EagerStep:
         batch_size: int = 1,
         lr: float | None = None,
         trainer: gluon.Trainer | None = None,
+        wd: float = 0.0,
     ) -> None:
         self.lr = lr
+        self._wd = wd
         self._net, self._loss, self._params = net, loss, params
         self._batch_size, self._trainer = batch_size, trainer
 
@@ -81,7 +88,7 @@ class EagerStep:
             self._trainer.step(self._batch_size)
         else:
             assert self._params is not None and self.lr is not None
-            sgd(self._params, self.lr, self._batch_size)
+            sgd(self._params, self.lr, self._batch_size, self._wd)
         return loss_sum, self._count(y_hat, y)
 
     def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
@@ -156,19 +163,22 @@ def make_step(
     lr: float | None,
     trainer: gluon.Trainer | None,
     hybridize: bool | str,
+    wd: float = 0.0,
 ) -> Step:
     """Return the step that ``train_epochs`` is to take; see its arguments.
 
     Raises:
-        ValueError: no parameters, no learning rate, or another ``hybridize``.
+        ValueError: no parameters, no learning rate, another ``hybridize``, or a ``wd``
+            that is no weight decay or would not be used.
     """
+    _checks.weight_decay(wd, trainer)
     if hybridize not in (True, False, "auto"):
         raise ValueError(
             f"hybridize: found {hybridize!r}, expected True, False or 'auto'"
         )
-    eager = EagerStep(net, loss, params, batch_size, lr, trainer)
+    eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)
     if hybridize:
-        graph = hybridized(net, params, loss, batch_size, lr, trainer)
+        graph = hybridized(net, params, loss, batch_size, lr, trainer, wd=wd)
         return graph if hybridize is True else AutoStep(graph, eager)
     _checks.optimizer(params, lr, trainer)
     return eager

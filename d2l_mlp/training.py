@@ -133,6 +133,7 @@ def train_epochs(
     lr: LearningRate | None = None,
     trainer: gluon.Trainer | None = None,
     *,
+    wd: float = 0.0,
     train_metric: str = "sample",
     hybridize: bool | str = False,
     on_batch: Callable[[BatchResult], None] | None = None,
@@ -150,6 +151,7 @@ def train_epochs(
         lr: learning rate, above 0; or a function that gives it, called before each
             update with the number of updates so far, as MXNet's schedulers are.
         trainer: steps in place of ``params`` and ``lr``.
+        wd: weight decay: the share of ``params``, times ``lr``, lost at each update.
         train_metric: ``"sample"`` averages loss and accuracy over the samples;
             ``"batch"`` averages the batches' means, as gluonbook before 0.8.9 did.
         hybridize: trace the net into a static graph, see ``hybrid.hybridize``; then
@@ -167,7 +169,7 @@ def train_epochs(
     _check_arguments(num_epochs, batch_size, train_metric)
     schedule = lr if callable(lr) else None
     first_lr = lr(0) if callable(lr) else lr
-    step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize)
+    step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)
     num_updates = 0
     for epoch in range(1, num_epochs + 1):
         start = time.perf_counter()

@@ -38,9 +38,10 @@ NETS = {
 }
 
 
+@pytest.mark.parametrize("wd", [0.0, 0.02])
 @pytest.mark.parametrize("rewrite", [True, False], ids=["rewritten", "as recorded"])
 @pytest.mark.parametrize("name", NETS)
-def test_a_step_is_the_eager_step(batch, name, rewrite):
+def test_a_step_is_the_eager_step(batch, name, rewrite, wd):
     """Loss, right answers and every parameter after one step, to 1e-5."""
     num_hiddens, make = NETS[name]
     X, y = batch
@@ -53,9 +54,11 @@ def test_a_step_is_the_eager_step(batch, name, rewrite):
         scores = make(twins)(X)
         expected_loss = loss(scores, y).sum()
     expected_loss.backward()
-    training.sgd(twins, 0.5, 256)
+    training.sgd(twins, 0.5, 256, wd)
 
-    step = hybrid.hybridize(make(params), params, loss, 256, 0.5, rewrite=rewrite)
+    step = hybrid.hybridize(
+        make(params), params, loss, 256, 0.5, wd=wd, rewrite=rewrite
+    )
     loss_sum, correct = step(X, y)
     step.sync()
     assert loss_sum == pytest.approx(expected_loss.asscalar(), rel=1e-5)

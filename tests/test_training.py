@@ -153,6 +153,17 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     np.testing.assert_array_equal(param.asnumpy(), [0.5, 3.0])
 
 
+def test_sgd_decays_as_mxnets_own():
+    """Each parameter, biases as well, by lr times wd of itself."""
+    param, grad = nd.random.normal(shape=(5, 3)), nd.random.normal(shape=(5, 3))
+    twin = param.copy()
+    param.attach_grad()
+    param.grad[:] = grad
+    training.sgd([param], lr=0.5, batch_size=4, wd=0.1)
+    nd.sgd_update(twin, grad, lr=0.5, wd=0.1, rescale_grad=1 / 4, out=twin)
+    np.testing.assert_allclose(param.asnumpy(), twin.asnumpy(), rtol=1e-6)
+
+
 def test_evaluate_accuracy_counts_samples():
     scores = nd.array([[0, 1], [1, 0], [0, 1]])
     labels = nd.array([1, 1, 1], dtype="int32")
@@ -250,6 +261,9 @@ def test_a_diverged_run_names_epoch_and_learning_rate():
         ({"params": {"W1": 1}}, "found str without a gradient"),
         ({"lr": "0.1"}, "lr: found '0.1'"),
         ({"trainer": "sgd"}, "trainer: found str"),
+        ({"wd": -0.1}, "wd: found -0.1, expected a finite number, at least 0"),
+        ({"wd": float("nan")}, "wd: found nan"),
+        ({"wd": 0.1, "trainer": SimpleNamespace(step=1, learning_rate=1)}, "beside a"),
         ({"trainer": SimpleNamespace(step=1, learning_rate=-1)}, "rate: found -1"),
         ({"batch_size": True}, "batch_size: found True"),
         ({"net": lambda X: X.sum(axis=(1, 2, 3))}, r"output \(32,\)"),
