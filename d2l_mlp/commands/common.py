@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from .. import _compat
+
+if TYPE_CHECKING:
+    from ..sweep import Json
+
 Root = Annotated[
     Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
+]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes; one a processor by default.")
 ]
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -34,3 +43,58 @@ def check_output(folder: Path, option: str = "--output") -> None:
             "expected a folder for what it makes",
             param_hint=option,
         ) from None
+
+
+def as_text(root: Path | None) -> str | None:
+    """Return a folder as other processes are to be given it."""
+    return None if root is None else str(root.expanduser().absolute())
+
+
+def run_jobs(
+    work: Callable[[Json], Json], planned: list[Json], path: Path, jobs: int | None
+) -> Iterator[Json]:
+    """Yield each job's record, over a progress bar where there is a terminal.
+
+    Args:
+        work: see ``sweep``.
+        planned: the jobs.
+        path: the file of their records, which grows by each that was missing.
+        jobs: processes; one a processor by default.
+    """
+    from ..sweep import count_missing, sweep
+
+    jobs = jobs or _compat.count_processors()
+    total, missing = count_missing(planned, path)
+    console.print(
+        f"{total - missing} of {total} runs are in {path}; {missing} to go, "
+        f"{jobs} at a time"
+    )
+    step = max(1, missing // 10)
+    done = missing - total
+    others: set[tuple[tuple[str, str], ...]] = set()
+    try:
+        with progress_bar() as progress:
+            task = progress.add_task("", total=missing)
+            for record in sweep(work, planned, path, jobs):
+                done += 1
+                if done > 0:
+                    progress.advance(task)
+                    if progress.disable and (done % step == 0 or done == missing):
+                        console.print(f"{done} of {missing} runs")
+                others.add(tuple(record["result"]["versions"].items()))
+                yield record
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; what ended is kept in {path}, the same command goes on there"
+        )
+        raise typer.Exit(130) from None
+    _tell_other_versions(others)
+
+
+def _tell_other_versions(found: set[tuple[tuple[str, str], ...]]) -> None:
+    """Say so if runs were kept that other versions made."""
+    from ..jobs import versions
+
+    for other in sorted(found - {tuple(versions().items())}):
+        made_by = ", ".join(f"{name} {version}" for name, version in other)
+        console.print(f"some kept runs were made by {made_by}")

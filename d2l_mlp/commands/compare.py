@@ -6,7 +6,6 @@ import enum
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +14,7 @@ import typer
 from rich.console import Console
 
 from .. import _compat
-from .common import Root, check_output, console, progress_bar
+from .common import Jobs, Root, as_text, check_output, console, run_jobs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +45,7 @@ def compare(
     split: Annotated[
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")
     ] = Split.ALL,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one a processor by default.")
-    ] = None,
+    jobs: Jobs = None,
     suspects: Annotated[
         int, typer.Option(min=0, help="Runs with each one thing changed.")
     ] = 0,
@@ -79,6 +76,7 @@ def compare(
     from ..book.comparison import compare as judge
     from ..book.evidence import gather_evidence
     from ..book.figures import draw
+    from ..book.runs import train
     from ..book.statistics import FEWEST_RUNS
     from ..book.twins import hold_twins
     from ..data import load_fashion_mnist
@@ -99,8 +97,8 @@ def compare(
     console.print(stands_on)
     if seeds < FEWEST_RUNS:
         console.print(f"{seeds} runs can reject nothing: p is at least 1/{seeds + 1}")
-    records = list(_run(planned, output / "results.jsonl", jobs, root))
-    _tell_other_versions(records)
+    work = partial(train, root=as_text(root))
+    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
     twins = hold_twins(data)
@@ -150,55 +148,6 @@ def _plan(
         for edition, each, variant, runs in kinds
         if seed < runs
     ]
-
-
-def _run(
-    planned: list[Json], path: Path, jobs: int | None, root: Path | None
-) -> Iterator[Json]:
-    """Yield each job's record, over a progress bar where there is a terminal."""
-    from ..book.runs import train
-    from ..sweep import count_missing, sweep
-
-    jobs = jobs or _compat.count_processors()
-    total, missing = count_missing(planned, path)
-    console.print(
-        f"{total - missing} of {total} runs are in {path}; {missing} to go, "
-        f"{jobs} at a time"
-    )
-    work = partial(
-        train, root=None if root is None else str(root.expanduser().absolute())
-    )
-    step = max(1, missing // 10)
-    done = missing - total
-    try:
-        with progress_bar() as progress:
-            task = progress.add_task("", total=missing)
-            for record in sweep(work, planned, path, jobs):
-                done += 1
-                if done > 0:
-                    progress.advance(task)
-                    if progress.disable and (done % step == 0 or done == missing):
-                        console.print(f"{done} of {missing} runs")
-                yield record
-    except KeyboardInterrupt:
-        console.print(
-            f"stopped; what ended is kept in {path}, the same command goes on there"
-        )
-        raise typer.Exit(130) from None
-
-
-def _tell_other_versions(records: list[Json]) -> None:
-    """Say so if runs were kept that other versions made."""
-    from ..book.runs import versions
-
-    others = {
-        tuple(record["result"]["versions"].items())
-        for record in records
-        if record["result"]["versions"] != versions()
-    }
-    for other in sorted(others):
-        made_by = ", ".join(f"{name} {version}" for name, version in other)
-        console.print(f"some kept runs were made by {made_by}")
 
 
 def _show(comparison: Comparison, evidence: list, twins: list) -> None:

@@ -1,0 +1,98 @@
+"""python -m d2l_mlp exercise 1|2|3|4: the chapter's exercises, answered by runs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from .. import _compat
+from .common import Jobs, Root, as_text, check_output, console, run_jobs
+
+app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
+
+Seeds = Annotated[int, typer.Option(min=1, help="Runs of each kind: seeds 0, 1, …")]
+Epochs = Annotated[int, typer.Option("--num-epochs", min=1, help="Of each run.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(help="Folder for results and figure; output/exercise-N by default."),
+]
+
+
+@app.command("1")
+def exercise_1(
+    seeds: Seeds = 3,
+    num_epochs: Epochs = 10,
+    jobs: Jobs = None,
+    root: Root = None,
+    output: Output = None,
+) -> None:
+    """Change the number of hidden units, from 16 to 4096."""
+    _answer(1, seeds, num_epochs, jobs, root, output)
+
+
+@app.command("2")
+def exercise_2(
+    seeds: Seeds = 3,
+    num_epochs: Epochs = 10,
+    jobs: Jobs = None,
+    root: Root = None,
+    output: Output = None,
+) -> None:
+    """Add one more hidden layer, and two, and three."""
+    _answer(2, seeds, num_epochs, jobs, root, output)
+
+
+@app.command("3")
+def exercise_3(
+    seeds: Seeds = 3,
+    num_epochs: Epochs = 10,
+    jobs: Jobs = None,
+    root: Root = None,
+    output: Output = None,
+) -> None:
+    """Change the learning rate, from 0.003 to 3."""
+    _answer(3, seeds, num_epochs, jobs, root, output)
+
+
+def _answer(
+    number: int,
+    num_seeds: int,
+    num_epochs: int,
+    jobs: int | None,
+    root: Path | None,
+    output: Path | None,
+) -> None:
+    """Run what is missing of the exercise's runs, then print and draw its answer.
+
+    Each run is kept in OUTPUT/results.jsonl as it ends; the same command again runs
+    only what is missing.
+    """
+    _compat.load_mxnet()
+    from ..data import load_fashion_mnist
+    from ..exercises.figures import draw
+    from ..exercises.studies import STUDIES, make_jobs, train
+    from ..exercises.summary import answer, summarise
+    from ..exercises.tables import table
+    from ..run import headline
+
+    study, seeds = STUDIES[number], range(num_seeds)
+    output = output or Path(f"output/exercise-{number}")
+    check_output(output)
+    release = load_fashion_mnist(root).release
+    stands_on = headline(f"0 to {num_seeds - 1}" if num_seeds > 1 else 0, release)
+    console.print(stands_on)
+    planned = make_jobs(study, num_epochs, seeds, release)
+    work = partial(train, root=as_text(root))
+    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
+    rows = summarise(study, records, num_epochs, seeds)
+    wide = Console(highlight=False, width=None if console.is_terminal else 120)
+    wide.print(table(study, rows))
+    for line in answer(study, rows):
+        console.print(line)
+    path = output / "figure.png"
+    draw(study, rows, stands_on).savefig(path, dpi=110)
+    console.print(f"wrote {path}")

@@ -1,0 +1,1 @@
+"""The chapter's four exercises, each answered by runs; the fourth is a search."""

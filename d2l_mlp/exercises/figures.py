@@ -1,0 +1,105 @@
+"""Exercises 1 to 3 as a figure that answers the question at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .studies import Study
+from .summary import Row
+
+_MARKERS = "os^D"
+_COLORS = ("tab:blue", "tab:orange")
+
+
+def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
+    """Return a figure of final test accuracy and loss, curves, and seconds an epoch.
+
+    Points are means over the seeds, bars their standard deviation; a case of which a
+    run diverged or learned nothing has a cross at the foot of the panel.
+
+    Args:
+        study: the exercise.
+        rows: its cases.
+        title: a line below the question.
+    """
+    with plt.rc_context({"font.size": 12}):
+        figure, grid = plt.subplots(2, 2, figsize=(12.5, 8), layout="constrained")
+        accuracy, loss, curves, seconds = grid.flat
+        for i, (series, members) in enumerate(_by_series(rows).items()):
+            style = {"color": _COLORS[i], "marker": _MARKERS[i], "label": series}
+            _draw_ends(accuracy, members, [row.accuracies for row in members], style)
+            _draw_ends(loss, members, [row.losses for row in members], style)
+            places = np.arange(len(members)) + 0.4 * i
+            seconds.bar(places, [row.seconds for row in members], 0.4, color=_COLORS[i])
+        _draw_curves(curves, rows)
+        for axes in (accuracy, loss, seconds):
+            labels = [row.case.label for row in next(iter(_by_series(rows).values()))]
+            axes.set_xticks(range(len(labels)), labels)
+            axes.set_xlabel(study.axis)
+            axes.grid(alpha=0.3)
+        accuracy.set_ylabel("test accuracy, last epoch")
+        loss.set_ylabel("training loss, last epoch")
+        seconds.set_ylabel("seconds an epoch")
+        if len(_by_series(rows)) > 1:
+            accuracy.legend()
+        figure.suptitle(f"{study.question}\n{title}".strip())
+    return figure
+
+
+def _by_series(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    series: dict[str, list[Row]] = {}
+    for row in rows:
+        series.setdefault(row.case.series, []).append(row)
+    return series
+
+
+def _draw_ends(
+    axes: Axes, rows: Sequence[Row], values: Sequence[np.ndarray], style: dict
+) -> None:
+    sound = [i for i, row in enumerate(rows) if not row.outcome]
+    axes.errorbar(
+        sound,
+        [values[i].mean() for i in sound],
+        [values[i].std(ddof=1) if len(values[i]) > 1 else 0.0 for i in sound],
+        capsize=4,
+        **style,
+    )
+    foot = axes.get_xaxis_transform()
+    for i, row in enumerate(rows):
+        if row.outcome:
+            axes.plot(i, 0.04, "X", color="tab:red", markersize=11, transform=foot)
+            word = "diverges" if row.num_diverged else "learns nothing"
+            style = {"color": "tab:red", "ha": "center", "rotation": 90}
+            axes.text(i, 0.1, word, transform=foot, **style)
+
+
+def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
+    series = list(_by_series(rows))
+    counts = {name: len(members) for name, members in _by_series(rows).items()}
+    seen = dict.fromkeys(series, 0)
+    for row in rows:
+        name = row.case.series
+        shade = 0.95 * seen[name] / max(1, counts[name] - 1)
+        seen[name] += 1
+        if not len(row.curves):
+            continue
+        epochs = np.arange(1, row.curves.shape[1] + 1)
+        label = f"{row.case.label} ({name})" if name else row.case.label
+        dashes = "--" if series.index(name) else "-"
+        axes.plot(
+            epochs,
+            row.curves.mean(axis=0),
+            dashes,
+            color=plt.get_cmap("viridis")(shade),
+            label=label,
+        )
+    axes.set(xlabel="epoch", ylabel="test accuracy, mean")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9, ncols=2, loc="lower right")

@@ -1,0 +1,114 @@
+"""Exercises 1 to 3: one setting is changed, all others stay the chapter's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .. import jobs
+from ..data import make_loaders
+from ..run import Run, Settings
+from ..sweep import Json
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is tried.
+
+    Attributes:
+        label: its value, as text.
+        settings: fields of ``Settings`` that it changes.
+        series: cases that belong together; the name of their line in a figure.
+    """
+
+    label: str
+    settings: dict[str, Any]
+    series: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """An exercise.
+
+    Attributes:
+        number: the chapter's.
+        question: what is asked.
+        axis: what ``Case.label`` is.
+        name: a case as text, with ``{}`` for its label.
+        cases: what is tried, from small to large within a series.
+    """
+
+    number: int
+    question: str
+    axis: str
+    name: str
+    cases: tuple[Case, ...]
+
+
+WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0)
+#: First weights as the chapter draws them, and as deep nets want them.
+SCALES: dict[str, float | str] = {
+    "first weights 0.01": 0.01,
+    "first weights by He": "he",
+}
+
+STUDIES = {
+    1: Study(
+        1,
+        "What does the number of hidden units change?",
+        "hidden units",
+        "{} hidden units",
+        tuple(Case(str(units), {"num_hiddens": (units,)}) for units in WIDTHS),
+    ),
+    2: Study(
+        2,
+        "What does one more hidden layer change, and two, and three?",
+        "hidden layers of 256 units",
+        "{} hidden layers",
+        tuple(
+            Case(str(layers), {"num_hiddens": (256,) * layers, "scale": scale}, series)
+            for series, scale in SCALES.items()
+            for layers in (1, 2, 3, 4)
+        ),
+    ),
+    3: Study(
+        3,
+        "What does the learning rate change?",
+        "learning rate",
+        "learning rate {}",
+        tuple(Case(f"{lr:g}", {"lr": lr}) for lr in RATES),
+    ),
+}
+
+
+def settings_of(case: Case, num_epochs: int, seed: int) -> Settings:
+    """Return a run's settings: the chapter's, less the case's change."""
+    base = Settings(num_epochs=num_epochs, seed=seed, hybridize=True)
+    return replace(base, **case.settings)
+
+
+def make_jobs(
+    study: Study, num_epochs: int, seeds: Sequence[int], release: str
+) -> list[Json]:
+    """Return the jobs, those of a seed together, so that all cases grow alike."""
+    return [
+        make_job(settings_of(case, num_epochs, seed), release)
+        for seed in seeds
+        for case in study.cases
+    ]
+
+
+def make_job(settings: Settings, release: str) -> Json:
+    """Return the job of a run on the published split."""
+    return {"settings": jobs.to_json(settings), "release": release}
+
+
+def train(job: Json, root: str | None = None) -> Json:
+    """Train as ``job`` says. See ``jobs.train`` for what is returned."""
+    settings = jobs.from_json(job["settings"])
+    data = jobs.load(root, job["release"])
+    return jobs.train(
+        Run(settings, make_loaders(data, settings.batch_size)), timed=True
+    )

@@ -1,0 +1,133 @@
+"""What the runs of an exercise say: a row for each case, and the answer in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..sweep import Json
+from .studies import Case, Study, make_job, settings_of
+
+#: Loss of a net that gives each of ten classes the same probability.
+GUESSING = math.log(10)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The runs of a case, one a seed.
+
+    Attributes:
+        case: what was tried.
+        num_runs: all of them.
+        num_diverged: those whose loss became infinite or no number.
+        num_guessing: those that ended, no better than by guessing.
+        losses: training loss in the last epoch, of the runs that ended, ``(runs,)``.
+        accuracies: test accuracy after the last epoch, likewise, in 0..1.
+        curves: their test accuracy, ``(runs, epochs)``.
+        seconds: an epoch's mean time with its test pass; NaN if none ended.
+    """
+
+    case: Case
+    num_runs: int
+    num_diverged: int
+    num_guessing: int
+    losses: np.ndarray
+    accuracies: np.ndarray
+    curves: np.ndarray
+    seconds: float
+
+    @property
+    def outcome(self) -> str:
+        """What became of the runs that did not learn; empty if all did."""
+        parts = []
+        if self.num_diverged:
+            parts.append(f"{self.num_diverged} of {self.num_runs} diverged")
+        if self.num_guessing:
+            parts.append(f"{self.num_guessing} of {self.num_runs} learned nothing")
+        return ", ".join(parts)
+
+
+def summarise(
+    study: Study, records: Sequence[Json], num_epochs: int, seeds: Sequence[int]
+) -> list[Row]:
+    """Return a row for each of the study's cases, from the records of its jobs."""
+    results = {_key(record["job"]): record["result"] for record in records}
+    release = records[0]["job"]["release"]
+    rows = []
+    for case in study.cases:
+        job_keys = [
+            _key(make_job(settings_of(case, num_epochs, seed), release))
+            for seed in seeds
+        ]
+        rows.append(_row(case, [results[key] for key in job_keys]))
+    return rows
+
+
+def _key(job: Json) -> str:
+    return repr(sorted(job["settings"].items())) + job["release"]
+
+
+def _row(case: Case, results: list[Json]) -> Row:
+    ended = [result["curves"] for result in results if not result["diverged"]]
+    losses = np.array([curves["loss_sample"][-1] for curves in ended])
+    curves = np.array([curves["test_accuracy"] for curves in ended])
+    seconds = [curves["seconds"] for curves in ended]
+    return Row(
+        case,
+        len(results),
+        len(results) - len(ended),
+        # Guessing wavers about its loss.
+        int(np.count_nonzero(losses > 0.99 * GUESSING)),
+        losses,
+        curves[:, -1] if ended else np.array([]),
+        curves,
+        float(np.mean(seconds)) if ended else math.nan,
+    )
+
+
+def answer(study: Study, rows: Sequence[Row]) -> list[str]:
+    """Say what comes of it: the best case, what it gains, and what does not learn."""
+    sound = [row for row in rows if not row.outcome]
+    lines = []
+    if sound:
+        best = max(sound, key=lambda row: row.accuracies.mean())
+        lines.append(
+            f"best mean test accuracy: {_name(study, best.case)}, "
+            f"{mean_sd(best.accuracies, 4)} over {best.num_runs} seeds"
+        )
+        chapters = [row for row in sound if _is_the_chapters(row.case)]
+        if chapters and chapters[0] is not best:
+            gain = best.accuracies.mean() - chapters[0].accuracies.mean()
+            error = math.hypot(*(_error(row) for row in (best, chapters[0])))
+            lines.append(
+                f"the chapter's, {_name(study, chapters[0].case)}: "
+                f"{mean_sd(chapters[0].accuracies, 4)}; the best gains {gain:.4f} "
+                f"(standard error {error:.4f})"
+            )
+    lines += [f"{_name(study, row.case)}: {row.outcome}" for row in rows if row.outcome]
+    return lines
+
+
+def mean_sd(values: np.ndarray, digits: int) -> str:
+    """Return ``"0.882 ± 0.004"``, mean and standard deviation; of one run no ±."""
+    if not len(values):
+        return "–"
+    text = f"{values.mean():.{digits}f}"
+    return text if len(values) < 2 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+
+
+def _error(row: Row) -> float:
+    n = len(row.accuracies)
+    return float(row.accuracies.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+
+
+def _is_the_chapters(case: Case) -> bool:
+    return settings_of(case, 10, 0) == settings_of(Case("", {}), 10, 0)
+
+
+def _name(study: Study, case: Case) -> str:
+    name = study.name.format(case.label)
+    return name + (f" ({case.series})" if case.series else "")
