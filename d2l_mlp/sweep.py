@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pebble
+
 from ._checks import whole_number
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
@@ -55,7 +57,7 @@ def sweep(
     """
     whole_number("num_workers", num_workers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    with alone(path):
         kept = {_key(record["job"]): record for record in read(path, mend=True)}
         missing = {_key(job): job for job in jobs if _key(job) not in kept}
         yield from (kept[key] for key in dict.fromkeys(map(_key, jobs)) if key in kept)
@@ -132,19 +134,11 @@ def _run(
     work: Callable[[Json], Json], jobs: list[Json], num_workers: int
 ) -> Iterator[Json]:
     """Yield each job's record as it ends, then raise what went wrong with others."""
-    import pebble
-
     tries = dict.fromkeys(map(_key, jobs), 0)
     failures: list[SweepError] = []
     with one_thread():
         while jobs:
-            pool = pebble.ProcessPool(
-                max_workers=min(num_workers, len(jobs)),
-                # Not fork: MXNet is not to be used on both sides of one.
-                context=multiprocessing.get_context("spawn"),
-                initializer=signal.signal,
-                initargs=(signal.SIGINT, signal.SIG_IGN),
-            )
+            pool = make_pool(min(num_workers, len(jobs)))
             try:
                 pending: dict[Future, Json] = {
                     pool.schedule(work, args=[job]): job for job in jobs
@@ -168,6 +162,17 @@ def _run(
                 pool.join()
     if failures:
         raise failures[0]
+
+
+def make_pool(num_workers: int) -> pebble.ProcessPool:
+    """Return a pool of processes that leave Ctrl-C to this one."""
+    return pebble.ProcessPool(
+        max_workers=num_workers,
+        # Not fork: MXNet is not to be used on both sides of one.
+        context=multiprocessing.get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
 
 
 def _deaths(job: Json, death: Exception) -> SweepError:
@@ -196,7 +201,12 @@ def one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes from ``path`` by a lock file beside it.
+
+    Raises:
+        SweepError: another process has it.
+    """
     import portalocker
 
     lock = portalocker.Lock(

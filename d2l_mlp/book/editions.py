@@ -47,10 +47,20 @@ class Edition:
 
     def differences(self, settings: Settings) -> list[str]:
         """Say where ``settings`` are not this edition's, which no number then tests."""
+        chapter = Settings(self.num_hiddens, self.lr, self.batch_size)
+        names = (
+            "num_hiddens",
+            "batch_size",
+            "lr",
+            "scale",
+            "schedule",
+            "dropout",
+            "wd",
+        )
         return [
             f"{name} {found} (the book: {printed})"
-            for name in ("num_hiddens", "batch_size", "lr")
-            if (found := getattr(settings, name)) != (printed := getattr(self, name))
+            for name in names
+            if (found := getattr(settings, name)) != (printed := getattr(chapter, name))
         ]
 
     def beside(self, result: EpochResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,6 +44,27 @@ def _parse_lr(text: str) -> float:
     return lr
 
 
+def _parse_scale(text: str) -> float | str:
+    try:
+        scale = math.nan if text == "he" else float(text)
+    except ValueError:
+        scale = -1.0
+    if scale < 0 or scale == math.inf:
+        raise typer.BadParameter(
+            f"found {text!r}, expected a number from 0 on, or he", param_hint="--scale"
+        )
+    return "he" if math.isnan(scale) else scale
+
+
+class Schedule(str, enum.Enum):
+    """How the learning rate falls; the modes of ``run.SCHEDULES``."""
+
+    CONSTANT = "constant"
+    LINEAR = "linear"
+    POLY = "poly"
+    COSINE = "cosine"
+
+
 def book(
     num_epochs: Annotated[
         int | None, typer.Option(min=1, help="10, or 5 with --linear, as in the book.")
@@ -69,6 +91,16 @@ def book(
     gluon: Annotated[
         bool, typer.Option("--gluon", help="The same net by Gluon.")
     ] = False,
+    schedule: Annotated[
+        Schedule, typer.Option(help="How the learning rate falls over the run.")
+    ] = Schedule.CONSTANT,
+    scale: Annotated[
+        str, typer.Option(help="Standard deviation of the first weights, or he.")
+    ] = "0.01",
+    dropout: Annotated[
+        float, typer.Option(help="Share of hidden units left out, from 0 to below 1.")
+    ] = 0.0,
+    wd: Annotated[float, typer.Option(min=0, help="Weight decay.")] = 0.0,
     fast: Annotated[
         bool, typer.Option("--fast", help="Train a static graph of the net.")
     ] = False,
@@ -102,6 +134,10 @@ def book(
         use_gluon=gluon,
         train_metric=edition.train_metric,
         hybridize=fast,
+        scale=_parse_scale(scale),
+        schedule=schedule.value,
+        dropout=dropout,
+        wd=wd,
     )
     check_output(output)
     if save is not None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from .. import _compat
 from .common import Jobs, Root, as_text, check_output, console, run_jobs
+from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
 
@@ -56,6 +57,9 @@ def exercise_3(
 ) -> None:
     """Change the learning rate, from 0.003 to 3."""
     _answer(3, seeds, num_epochs, jobs, root, output)
+
+
+app.command("4")(exercise_4)
 
 
 def _answer(

@@ -1,0 +1,138 @@
+"""What a search has found: its best settings, its cost, and the test of the chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from .. import jobs
+from ..run import Settings
+from ..sweep import Json
+from .studies import make_job
+from .summary import mean_sd
+
+#: Where each setting of a run stands on the command line of ``book``.
+OPTIONS = {
+    "num_hiddens": "--num-hiddens",
+    "lr": "--lr",
+    "batch_size": "--batch-size",
+    "num_epochs": "--num-epochs",
+    "schedule": "--schedule",
+    "scale": "--scale",
+    "dropout": "--dropout",
+    "wd": "--wd",
+    "seed": "--seed",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's end.
+
+    Attributes:
+        best: the trials with the highest accuracy on the held-out images, best first.
+        chosen: the first one's settings.
+        states: how many trials ended how.
+        minutes: of computing, over all trials, an hour on two processors being 120.
+        span: minutes from the first trial's start to the last one's end.
+    """
+
+    best: list[FrozenTrial]
+    chosen: Settings
+    states: dict[str, int]
+    minutes: float
+    span: float
+
+
+def conclude(study: optuna.Study, num_best: int = 5) -> Found:
+    """Return what ``study`` has found so far.
+
+    Raises:
+        ValueError: no trial has been completed.
+    """
+    trials = study.trials
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        raise ValueError("trials: found none that was completed, expected at least one")
+    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:num_best]
+    names = [_state(trial) for trial in trials]
+    starts = [t.datetime_start for t in trials if t.datetime_start]
+    ends = [t.datetime_complete for t in trials if t.datetime_complete]
+    return Found(
+        best,
+        settings_of(best[0]),
+        {name: names.count(name) for name in dict.fromkeys(names)},
+        sum(trial.user_attrs.get("seconds", 0.0) for trial in trials) / 60,
+        (max(ends) - min(starts)).total_seconds() / 60,
+    )
+
+
+def _state(trial: FrozenTrial) -> str:
+    if trial.user_attrs.get("diverged"):
+        return "diverged"
+    if trial.state == TrialState.FAIL:
+        return "lost and tried again"
+    return trial.state.name.lower()
+
+
+def settings_of(trial: FrozenTrial) -> Settings:
+    """Return a trial's settings, its seed included."""
+    return jobs.from_json(trial.user_attrs["settings"])
+
+
+def describe(trial: FrozenTrial) -> str:
+    """Return a trial as a line."""
+    ended = trial.state == TrialState.COMPLETE
+    result = f"{trial.value:.4f}" if ended else _state(trial)
+    seconds = trial.user_attrs.get("seconds", 0.0)
+    settings = replace(settings_of(trial), hybridize=False)
+    return f"trial {trial.number}: {result} in {seconds:.0f} s, {settings}"
+
+
+def make_final_jobs(chosen: Settings, seeds: Sequence[int], release: str) -> list[Json]:
+    """Return the jobs of the chosen setting on all training images and the test set."""
+    return [make_job(replace(chosen, seed=seed), release) for seed in seeds]
+
+
+def final_accuracies(records: Sequence[Json]) -> np.ndarray:
+    """Return each run's test accuracy after its last epoch, a diverged run's as 0.1."""
+    return np.array(
+        [
+            0.1 if result["diverged"] else result["curves"]["test_accuracy"][-1]
+            for result in (record["result"] for record in records)
+        ]
+    )
+
+
+def command_of(settings: Settings) -> str:
+    """Return the command that repeats a run of ``settings``."""
+    default, parts = Settings(), ["python -m d2l_mlp book --fast"]
+    for name, option in OPTIONS.items():
+        value = getattr(settings, name)
+        if value != getattr(default, name) or name == "seed":
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            parts.append(f"{option} {text}")
+    return " ".join(parts)
+
+
+def to_json(found: Found, accuracies: np.ndarray, facts: dict[str, Any]) -> Json:
+    """Return the search's end as JSON: plain values alone."""
+    return facts | {
+        "states": found.states,
+        "minutes": round(found.minutes, 1),
+        "span_minutes": round(found.span, 1),
+        "chosen": jobs.to_json(found.chosen),
+        "validation_accuracy": found.best[0].value,
+        "best": [
+            {"number": t.number, "value": t.value, "settings": t.user_attrs["settings"]}
+            for t in found.best
+        ],
+        "test_accuracies": accuracies.tolist(),
+        "test_accuracy": mean_sd(accuracies, 4),
+        "command": command_of(found.chosen),
+    }

@@ -1,0 +1,174 @@
+"""Exercise 4: Optuna's search for the best setting, over processes and machines.
+
+place = Place("plain", Path("search.journal"))
+for trial in search(place, PLAIN, num_trials=40, num_workers=2, release="2017-08-31"):
+    print(trial.number, trial.value)
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime, timedelta
+
+import optuna
+import pebble
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
+
+from ..sweep import SweepError, make_pool, one_thread
+from .space import Space
+from .storage import retry
+from .trials import ENDED, Place, create, work
+
+#: Deaths of workers, one after the other, before the search is given up.
+DEATHS = 5
+
+
+def search(
+    place: Place,
+    space: Space,
+    num_trials: int,
+    num_workers: int,
+    release: str,
+    root: str | None = None,
+) -> Iterator[FrozenTrial]:
+    """Yield each trial as it ends, here or on another machine, until there are enough.
+
+    A trial is a run on the training images less the held-out ones; its value is the
+    accuracy on those after the last epoch. One that diverges, or is behind the median
+    at half of its run, is pruned. With several workers a few more than ``num_trials``
+    may end, since those under way are let go on. A worker that dies is replaced, and
+    the setting that it was at is tried again.
+
+    Args:
+        place: of the trials; what ended there before counts, and is not yielded.
+        space: what to choose among.
+        num_trials: trials that are to end.
+        num_workers: processes on this machine.
+        release: of the data set.
+        root: folder of the data files.
+
+    Raises:
+        SweepError: as ``create``; or a trial failed, or workers keep dying.
+    """
+    study = create(place, space, release)
+    if place.url is None:
+        # No other process is on the journal: what runs there is a dead one's.
+        _retry_all(study, _running(study))
+    seen = {trial.number for trial in study.get_trials(states=ENDED)}
+    task = (place, space, num_trials, release, root)
+    with _Workers(study, task, num_workers) as workers:
+        while True:
+            workers.tend()
+            for trial in study.get_trials(states=ENDED):
+                if trial.number not in seen:
+                    seen.add(trial.number)
+                    workers.deaths = 0
+                    yield trial
+            if not workers.idle:
+                continue
+            _retry_lost(study, 6 * place.heartbeat)
+            if len(seen) < num_trials or study.get_trials(states=(TrialState.WAITING,)):
+                workers.start()
+            elif not _running(study):
+                return
+            else:
+                # Other machines are at the last ones, or one of them is dead.
+                time.sleep(0.5)
+
+
+class _Workers:
+    """Processes that try one setting after the other."""
+
+    def __init__(self, study: optuna.Study, task: tuple, num_workers: int) -> None:
+        self.deaths = 0
+        self._study, self._task, self._num_workers = study, task, num_workers
+        self._names: dict[Future, str] = {}
+
+    def __enter__(self) -> _Workers:
+        with one_thread():
+            # It starts its processes now, and anew where one has died.
+            self._pool = make_pool(self._num_workers)
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        names = list(self._names.values())
+        self._pool.stop()
+        self._pool.join()
+        self._retry_those_of(names)
+
+    @property
+    def idle(self) -> bool:
+        """Whether none is at work."""
+        return not self._names
+
+    def start(self) -> None:
+        """Let all of them work until there are enough trials."""
+        with one_thread():
+            for _ in range(self._num_workers):
+                self._schedule()
+
+    def tend(self) -> None:
+        """Wait for a moment, then see to those that have ended."""
+        done, _ = wait(self._names, timeout=0.3)
+        for future in done:
+            name = self._names.pop(future)
+            try:
+                future.result()
+            except (pebble.ProcessExpired, BrokenProcessPool) as death:
+                self._retry_those_of([name])
+                self.deaths += 1
+                if self.deaths > DEATHS:
+                    raise SweepError(
+                        f"{self.deaths} worker processes died, one after the other "
+                        f"({death}); for lack of memory, let fewer work at a time"
+                    ) from None
+                with one_thread():
+                    self._schedule()
+            except Exception as error:
+                raise SweepError(f"a trial failed: {error}") from error
+
+    def _schedule(self) -> None:
+        name = uuid.uuid4().hex
+        self._names[self._pool.schedule(work, args=[name, *self._task])] = name
+
+    def _retry_those_of(self, names: Sequence[str]) -> None:
+        mine = [t for t in _running(self._study) if t.user_attrs.get("worker") in names]
+        _retry_all(self._study, mine)
+
+
+def _running(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(states=(TrialState.RUNNING,))
+
+
+def _retry_lost(study: optuna.Study, seconds: float) -> None:
+    """Queue anew what dead machines were at, by a database's signs of life."""
+    optuna.storages.fail_stale_trials(study)
+    # One that died before it gave a sign, and before it said whose it was.
+    before = datetime.now() - timedelta(seconds=seconds)
+    _retry_all(
+        study,
+        [
+            trial
+            for trial in _running(study)
+            if "worker" not in trial.user_attrs
+            and trial.datetime_start
+            and trial.datetime_start < before
+        ],
+    )
+
+
+def _retry_all(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+    """Fail trials whose process is dead, and queue their settings anew."""
+    for trial in trials:
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, UpdateFinishedTrialError):
+            # It ended, or another process has seen to it.
+            continue
+        retry(study, trial)

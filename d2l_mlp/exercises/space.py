@@ -1,0 +1,138 @@
+"""Exercise 4: what the search chooses among, and what it is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import BatchLoader, FashionMNIST
+from ..run import Settings
+
+if TYPE_CHECKING:
+    from optuna import Trial
+
+#: Images held out of the training images to choose by.
+HELD_OUT = 10_000
+#: The held-out images are the same ones whatever the search's seed.
+SPLIT_SEED = 20170831
+
+
+@dataclass(frozen=True)
+class Space:
+    """The settings that a search may take; lists are tried as they are.
+
+    Attributes:
+        num_epochs: each a multiple of 10, so that a tenth of a run is whole epochs.
+        lr: smallest and largest, by their logarithm.
+        num_layers: hidden layers, from one to this many.
+        units: of each layer, chosen for each by itself.
+        batch_size: images a batch.
+        schedule: how the learning rate falls, see ``run.SCHEDULES``.
+        scale: of the first weights, see ``models.init_params``.
+        dropout: smallest and largest; None to use none.
+        wd: weight decay, smallest and largest, by their logarithm; None to use none.
+    """
+
+    num_epochs: tuple[int, ...] = (10, 20, 40, 60)
+    lr: tuple[float, float] = (0.03, 1.0)
+    num_layers: int = 3
+    units: tuple[int, ...] = (128, 256, 512, 1024)
+    batch_size: tuple[int, ...] = (64, 128, 256)
+    schedule: tuple[str, ...] = ("constant", "linear", "cosine")
+    scale: tuple[float | str, ...] = (0.01, "he")
+    dropout: tuple[float, float] | None = None
+    wd: tuple[float, float] | None = None
+
+    def suggest(self, trial: Trial) -> Settings:
+        """Let the search choose a setting."""
+        choose = trial.suggest_categorical
+        num_layers = trial.suggest_int("num_layers", 1, self.num_layers)
+        values: dict[str, Any] = {
+            "num_epochs": choose("num_epochs", self.num_epochs),
+            "lr": trial.suggest_float("lr", *self.lr, log=True),
+            "num_layers": num_layers,
+            "batch_size": choose("batch_size", self.batch_size),
+            "schedule": choose("schedule", self.schedule),
+            "scale": choose("scale", self.scale),
+        }
+        for i in range(num_layers):
+            name = f"units_{i + 1}"
+            values[name] = choose(name, self.units)
+        if self.dropout is not None:
+            values["dropout"] = trial.suggest_float("dropout", *self.dropout, step=0.1)
+        if self.wd is not None:
+            values["wd"] = trial.suggest_float("wd", *self.wd, log=True)
+        return to_settings(values)
+
+    def chapters(self) -> dict[str, Any]:
+        """Return the chapter's setting as the search names it, as far as it is here."""
+        chapter = Settings()
+        values = {
+            name: getattr(chapter, name)
+            for name in ("num_epochs", "batch_size", "schedule", "scale")
+            if getattr(chapter, name) in getattr(self, name)
+        }
+        values |= {"lr": chapter.lr, "num_layers": 1}
+        if chapter.num_hiddens[0] in self.units:
+            values["units_1"] = chapter.num_hiddens[0]
+        if self.dropout is not None:
+            values["dropout"] = self.dropout[0]
+        if self.wd is not None:
+            values["wd"] = self.wd[0]
+        return values
+
+
+#: Without and with --regularise.
+PLAIN = Space()
+REGULARISED = Space(dropout=(0.0, 0.5), wd=(1e-6, 1e-3))
+
+
+def to_settings(values: Mapping[str, Any]) -> Settings:
+    """Return the settings that a trial's values stand for; the seed is another thing.
+
+    A learning rate and a weight decay are rounded to three digits, so that a command
+    line can repeat them.
+    """
+    return Settings(
+        num_hiddens=tuple(
+            values[f"units_{i + 1}"] for i in range(values["num_layers"])
+        ),
+        lr=_rounded(values["lr"]),
+        batch_size=values["batch_size"],
+        num_epochs=values["num_epochs"],
+        hybridize=True,
+        scale=values["scale"],
+        schedule=values["schedule"],
+        dropout=round(values.get("dropout", 0.0), 3),
+        wd=_rounded(values.get("wd", 0.0)),
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def hold_out(data: FashionMNIST, batch_size: int) -> tuple[BatchLoader, BatchLoader]:
+    """Return training and validation batches, both of the training images.
+
+    ``HELD_OUT`` of them, as many of each class, are for validation. The test images are
+    not looked at.
+    """
+    labels = data.train_labels
+    random = np.random.RandomState(SPLIT_SEED)
+    share = HELD_OUT / len(labels)
+    held = np.concatenate(
+        [
+            random.permutation(members)[: round(share * len(members))]
+            for members in (np.flatnonzero(labels == label) for label in range(10))
+        ]
+    )
+    kept = np.setdiff1d(np.arange(len(labels)), held)
+    train_iter, valid_iter = (
+        BatchLoader(data.train_images[part], labels[part], size, shuffle)
+        for part, size, shuffle in ((kept, batch_size, True), (held, 1000, False))
+    )
+    return train_iter, valid_iter

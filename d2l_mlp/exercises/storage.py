@@ -1,0 +1,107 @@
+"""Where the search keeps its trials: a file, or a database for several machines."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import optuna
+import sqlalchemy
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from ..sweep import SweepError
+
+#: Times that the setting of a trial whose process died is tried again.
+RETRIES = 3
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
+retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+
+
+class MendingLock(JournalFileOpenLock):
+    """Lets one process at a time write to a journal, whose last line is then whole.
+
+    A writer that dies leaves part of a line; what the next one adds would make of it a
+    line that nobody can read.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path = path
+
+    def acquire(self) -> bool:
+        """Wait for the lock, then cut off what was not written to its end."""
+        super().acquire()
+        with open(self._path, "rb+") as file:
+            torn = _size_of_torn_line(file)
+            if torn:
+                file.truncate(file.seek(0, os.SEEK_END) - torn)
+        return True
+
+
+def _size_of_torn_line(file: BinaryIO) -> int:
+    end = file.seek(0, os.SEEK_END)
+    size = 0
+    while size < end:
+        step = min(4096, end - size)
+        file.seek(end - size - step)
+        tail = file.read(step)
+        if b"\n" in tail:
+            return size + len(tail) - tail.rindex(b"\n") - 1
+        size += step
+    return size
+
+
+def open_storage(
+    path: Path, url: str | None = None, heartbeat: int = 10
+) -> optuna.storages.BaseStorage:
+    """Return the storage at ``url``, or else the journal at ``path``.
+
+    Args:
+        path: a file, made if there is none.
+        url: ``postgresql://…``, or another database that SQLAlchemy knows.
+        heartbeat: seconds between two signs of life in a database; a trial without one
+            for six times as long is taken for dead, and its setting tried again.
+
+    Raises:
+        SweepError: the database cannot be reached, or the file is no journal.
+    """
+    if url is None:
+        backend = JournalFileBackend(str(path), MendingLock(str(path)))
+        try:
+            return JournalStorage(backend)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SweepError(
+                f"{path}: found a line that is no record of a search ({error}), "
+                "expected a journal as exercise 4 writes it: name another folder"
+            ) from None
+    try:
+        address = sqlalchemy.engine.make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        return RDBStorage(
+            address.render_as_string(hide_password=False),
+            engine_kwargs={"pool_pre_ping": True},
+            heartbeat_interval=heartbeat,
+            grace_period=6 * heartbeat,
+            heartbeat_stale_trial_callback=retry,
+        )
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        cause = str(error).strip().splitlines()[0]
+        raise SweepError(
+            f"storage: found {_hidden(url)}, which cannot be opened ({cause}), "
+            "expected postgresql://USER:PASSWORD@HOST/DATABASE of a running server"
+        ) from None
+
+
+def _hidden(url: str) -> str:
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return "an address of another form"
