@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +44,12 @@ def verify(
 ) -> None:
     """Hold a graph's scores, loss and gradients against the plain net's, once.
 
-    At a kink, as ReLU has at 0, rounding decides which gradient it is. With other
-    images the kink is elsewhere, and a wrong graph is as wrong: it is tried on the
-    images and, if need be, on their mirror images.
+    At a kink, as ReLU has at 0, rounding decides which gradient it is, and at 0 itself
+    the operator: ``nd.maximum`` gives 1 there and ``Activation`` 0, as both may. That
+    is where all units of a layer are off and the next one's biases are still 0. With
+    other images, or biases, the kink is elsewhere, and a wrong graph is as wrong: it is
+    tried on the images and, if need be, on their mirror images, and on parameters moved
+    a little.
 
     Args:
         traced: the graph.
@@ -61,16 +65,39 @@ def verify(
         NotTraceable: they differ.
     """
     y.copyto(bound.inputs[1])
-    for images in (X, X.flip(axis=X.ndim - 1)):
+    mirrored = X.flip(axis=X.ndim - 1)
+    for images, moved in ((X, False), (mirrored, False), (X, True)):
         images.copyto(bound.inputs[0])
         try:
-            _hold(traced, bound, plain, weights, images, y, descends)
+            with _moved(traced, plain.params, weights) if moved else nullcontext():
+                _hold(traced, bound, plain, weights, images, y, descends)
         except _OtherGradients as error:
             refusal = error
         else:
             return
     if first or bound.outputs[0][0] / y.size < BLOWN_UP:
         raise refusal
+
+
+@contextmanager
+def _moved(
+    traced: Graph, params: dict[str, nd.NDArray], weights: dict[str, nd.NDArray]
+) -> Iterator[None]:
+    """Move each parameter by a little, in both of its places, and back."""
+    places = [*params.items(), *weights.items()]
+    before = [array.copy() for _, array in places]
+    # A generator of its own, so that the run's stays where it is.
+    random = np.random.RandomState(0)
+    for name, param in params.items():
+        size = 1e-3 + 0.01 * float(np.abs(param.asnumpy()).max())
+        param[:] = param + nd.array(size * random.randn(*param.shape))
+        if weights[name] is not param:
+            weights[name][:] = param.T if name in traced.transposed else param
+    try:
+        yield
+    finally:
+        for (_, array), old in zip(places, before, strict=True):
+            array[:] = old
 
 
 def _hold(

@@ -138,6 +138,23 @@ def test_dropout_is_on_in_training_only(batch):
     assert len({step.count_correct(*batch) for _ in range(4)}) == 1
 
 
+@pytest.mark.parametrize("seed", [8, 12])
+def test_images_that_a_layer_is_dead_for_are_no_reason_to_refuse(fashion_mnist, seed):
+    """Of them the next layer gets its biases alone, which are 0: the kink itself."""
+    training.seed_everything(seed)
+    params = models.init_params((8, 16), scale="he")
+    before = [param.asnumpy() for param in params]
+    # The first layer is off for every other image.
+    X = nd.array(fashion_mnist.train_images[:512].reshape(512, 1, 28, 28) / 255)
+    y = nd.array(fashion_mnist.train_labels[:512], dtype="int32")
+    X[::2] = 0
+    step = hybrid.hybridize(models.make_net(params), params, loss, 512, 1e-9)
+    step(X, y)
+    step.sync()
+    for param, old in zip(params, before, strict=True):
+        np.testing.assert_allclose(param.asnumpy(), old, atol=1e-6)
+
+
 def test_a_batch_at_the_kink_of_relu_is_no_reason_to_refuse(batch):
     """Rounding alone decides there on which side of 0 a unit is."""
     X, y = batch

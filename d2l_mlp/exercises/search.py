@@ -87,37 +87,43 @@ class _Workers:
     def __init__(self, study: optuna.Study, task: tuple, num_workers: int) -> None:
         self.deaths = 0
         self._study, self._task, self._num_workers = study, task, num_workers
-        self._names: dict[Future, str] = {}
+        # A pool for each, since a worker that dies may take its pool along.
+        self._at_work: dict[Future, tuple[str, pebble.ProcessPool]] = {}
 
     def __enter__(self) -> _Workers:
-        with one_thread():
-            # It starts its processes now, and anew where one has died.
-            self._pool = make_pool(self._num_workers)
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        names = list(self._names.values())
-        self._pool.stop()
-        self._pool.join()
-        self._retry_those_of(names)
+        at_work = list(self._at_work.values())
+        for _name, pool in at_work:
+            pool.stop()
+        for _name, pool in at_work:
+            pool.join()
+        self._retry_those_of([name for name, _ in at_work])
 
     @property
     def idle(self) -> bool:
         """Whether none is at work."""
-        return not self._names
+        return not self._at_work
 
     def start(self) -> None:
         """Let all of them work until there are enough trials."""
+        for _ in range(self._num_workers):
+            self._start_one()
+
+    def _start_one(self) -> None:
+        name = uuid.uuid4().hex
         with one_thread():
-            for _ in range(self._num_workers):
-                self._schedule()
+            pool = make_pool(1)
+            future = pool.schedule(work, args=[name, *self._task])
+        self._at_work[future] = (name, pool)
 
     def tend(self) -> None:
         """Wait for a moment, then see to those that have ended."""
-        done, _ = wait(self._names, timeout=0.3)
+        done, _ = wait(self._at_work, timeout=0.3)
         for future in done:
-            name = self._names.pop(future)
+            name, pool = self._at_work.pop(future)
             try:
                 future.result()
             except (pebble.ProcessExpired, BrokenProcessPool) as death:
@@ -128,14 +134,12 @@ class _Workers:
                         f"{self.deaths} worker processes died, one after the other "
                         f"({death}); for lack of memory, let fewer work at a time"
                     ) from None
-                with one_thread():
-                    self._schedule()
+                self._start_one()
             except Exception as error:
                 raise SweepError(f"a trial failed: {error}") from error
-
-    def _schedule(self) -> None:
-        name = uuid.uuid4().hex
-        self._names[self._pool.schedule(work, args=[name, *self._task])] = name
+            finally:
+                pool.stop()
+                pool.join()
 
     def _retry_those_of(self, names: Sequence[str]) -> None:
         mine = [t for t in _running(self._study) if t.user_attrs.get("worker") in names]

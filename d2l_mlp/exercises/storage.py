@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from pathlib import Path
@@ -19,7 +20,9 @@ from ..sweep import SweepError
 RETRIES = 3
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+# Heartbeats and the sampler's groups have been marked so for years.
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
+
 
 retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
 
@@ -75,6 +78,7 @@ def open_storage(
     if url is None:
         backend = JournalFileBackend(str(path), MendingLock(str(path)))
         try:
+            _check_first_line(path)
             return JournalStorage(backend)
         except (ValueError, KeyError, TypeError) as error:
             raise SweepError(
@@ -98,6 +102,14 @@ def open_storage(
             f"storage: found {_hidden(url)}, which cannot be opened ({cause}), "
             "expected postgresql://USER:PASSWORD@HOST/DATABASE of a running server"
         ) from None
+
+
+def _check_first_line(path: Path) -> None:
+    """Refuse what Optuna would take for a line cut short, and write behind."""
+    with path.open("rb") as file:
+        first = file.readline()
+    if first.endswith(b"\n"):
+        json.loads(first)["op_code"]
 
 
 def _hidden(url: str) -> str:

@@ -1,0 +1,41 @@
+"""A small search, for tests: what is chosen among, and what must hold of its end."""
+
+from d2l_mlp.exercises.space import Space
+
+from optuna.trial import TrialState
+
+RELEASE = "2017-08-31"
+SMALL = Space(
+    num_epochs=(10,),
+    lr=(0.1, 0.5),
+    num_layers=2,
+    units=(8, 16),
+    batch_size=(512,),
+    scale=("he",),
+)
+
+
+def check_whole(study, least):
+    """Each setting that was begun has ended exactly once, or died too often.
+
+    Returns the numbers of the trials that were lost and tried again.
+    """
+    trials = study.trials
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    states = [trial.state for trial in trials]
+    assert TrialState.RUNNING not in states and TrialState.WAITING not in states
+    ended = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    assert len(ended) >= least
+    lost = [t.number for t in trials if t.state == TrialState.FAIL]
+    retried = [t.system_attrs["retry_history"][-1] for t in trials if _is_retry(t)]
+    assert sorted(retried) == lost, "each lost trial was queued anew, once"
+    for trial in filter(_is_retry, trials):
+        first = trials[trial.system_attrs["failed_trial"]]
+        assert first.params == {name: trial.params[name] for name in first.params}, (
+            "the same setting"
+        )
+    return lost
+
+
+def _is_retry(trial):
+    return "failed_trial" in trial.system_attrs
