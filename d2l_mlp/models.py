@@ -40,7 +40,7 @@ def init_params(
         num_hiddens: units of the hidden layer, or of each; ``()`` for none.
         num_inputs: pixels of an image.
         num_outputs: classes.
-        scale: standard deviation of the weights, at least 0; or ``"he"`` for
+        scale: standard deviation of the weights, above 0; or ``"he"`` for
             ``sqrt(2 / inputs)`` of each layer, which keeps the signal's size through
             layers of ReLU (He et al. 2015, arXiv:1502.01852, equation 10).
         ctx: device; MXNet's current one by default.
@@ -54,10 +54,8 @@ def init_params(
         *(whole_number("num_hiddens", units) for units in hiddens),
         whole_number("num_outputs", num_outputs),
     ]
-    if scale != "he" and not (
-        isinstance(scale, (int, float)) and 0 <= scale < math.inf
-    ):
-        raise ValueError(f"scale: found {scale!r}, expected at least 0, or 'he'")
+    if scale != "he" and not (isinstance(scale, (int, float)) and 0 < scale < math.inf):
+        raise ValueError(f"scale: found {scale!r}, expected a number above 0, or 'he'")
     params = []
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
         deviation = math.sqrt(2 / inputs) if isinstance(scale, str) else scale

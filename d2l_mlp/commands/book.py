@@ -49,9 +49,9 @@ def _parse_scale(text: str) -> float | str:
         scale = math.nan if text == "he" else float(text)
     except ValueError:
         scale = -1.0
-    if scale < 0 or scale == math.inf:
+    if scale <= 0 or scale == math.inf:
         raise typer.BadParameter(
-            f"found {text!r}, expected a number from 0 on, or he", param_hint="--scale"
+            f"found {text!r}, expected a number above 0, or he", param_hint="--scale"
         )
     return "he" if math.isnan(scale) else scale
 
