@@ -12,8 +12,8 @@ from mxnet import autograd, nd
 from .bound import Bound
 from .graph import Graph, NotTraceable
 
-#: Largest share by which a traced gradient may differ from the eager one. Where a net is
-#: dead, and all terms of its sum are the same, oneDNN's softmax alone makes 1.4e-5.
+#: Largest share by which a traced gradient may differ from the eager one. Of a dead
+#: net, whose sum has equal terms, oneDNN's softmax alone puts it off by 1.4e-5.
 TOLERANCE = 1e-4
 #: Mean loss from which on training has blown up (guessing ten classes costs 2.3):
 #: gradients are then differences of numbers so large that no digit of them is sure.

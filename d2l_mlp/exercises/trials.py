@@ -58,7 +58,7 @@ def _sampler() -> optuna.samplers.BaseSampler:
 def _pruner() -> optuna.pruners.BasePruner:
     # Reported at each tenth of a run. Half of it is waited for: while the learning rate
     # is high a run looks worse than it will end.
-    return optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=4)
+    return optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=5)
 
 
 def create(place: Place, space: Space, release: str) -> optuna.Study:
