@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ._checks import whole_number
+from ._files import alone
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
 TRIES = 3
@@ -55,7 +56,11 @@ def sweep(
     """
     whole_number("num_workers", num_workers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(path):
+    refusal = SweepError(
+        f"{path}: another process is adding to it; wait for its end, or name "
+        "another file"
+    )
+    with alone(path.with_name(path.name + ".lock"), refusal):
         kept = {_key(record["job"]): record for record in read(path, mend=True)}
         missing = {_key(job): job for job in jobs if _key(job) not in kept}
         yield from (kept[key] for key in dict.fromkeys(map(_key, jobs)) if key in kept)
@@ -193,25 +198,3 @@ def one_thread() -> Iterator[None]:
         os.environ.pop("OMP_NUM_THREADS")
         if before is not None:
             os.environ["OMP_NUM_THREADS"] = before
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    import portalocker
-
-    lock = portalocker.Lock(
-        path.with_name(path.name + ".lock"),
-        fail_when_locked=True,
-        flags=portalocker.LOCK_EX | portalocker.LOCK_NB,
-    )
-    try:
-        lock.acquire()
-    except portalocker.LockException:
-        raise SweepError(
-            f"{path}: another process is adding to it; wait for its end, or name "
-            "another file"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
