@@ -87,7 +87,7 @@ def hold(make, folder, stops, **kwargs):
 def test_it_ends_on_the_same_bits(make, tmp_path, kind, stops):
     run, whole = hold(make, tmp_path, stops, **KINDS[kind])
     assert [result.epoch for result in run.earlier] == list(range(1, stops[-1] + 1))
-    if run.trainer is not None and stops != (5,):
+    if run.trainer is not None:
         counts = [each.trainer.optimizer.num_update for each in (run, whole)]
         assert counts == [16 * 5] * 2
 
