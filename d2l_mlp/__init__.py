@@ -11,12 +11,13 @@ Raises:
         an ``ImportError`` that names the cause and what mends it.
 """
 
-from . import _compat
+from . import _compat, _stop
 
 __version__ = "0.1.0"
 
 # A command tells of a broken MXNet in its own words, and `doctor` runs without it.
 if _compat.run_as_command():
+    _stop.end_at_once()
     _compat.prepare()
 else:
     _compat.load_mxnet()

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from . import __version__
+from . import __version__, _stop
 from .commands.book import book
 from .commands.common import Root, console
 from .commands.compare import compare
@@ -25,7 +26,24 @@ from .commands.demo import demo
 from .commands.exercise import app as exercise
 from .commands.predict import predict
 
+
+class Stoppable(TyperGroup):
+    """Ctrl-C ends each command at once, with one line and exit code 130.
+
+    A command may raise its ``KeyboardInterrupt`` anew, with words for that line.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        _stop.interrupt()
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            _stop.end(*stop.args)
+
+
 app = typer.Typer(
+    cls=Stoppable,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,6 +68,8 @@ def main() -> None:
     except RuntimeError as error:
         # MXNet's own errors bring the trace of its C++ code; the cause comes last.
         sys.exit(f"error: {str(error).strip().splitlines()[-1]}")
+    finally:
+        _stop.ignore()
 
 
 def _print_warning(message: Warning | str, *_: object) -> None:

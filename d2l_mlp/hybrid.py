@@ -109,6 +109,7 @@ class HybridStep:
         self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
         self._bound: dict[tuple[Any, ...], Bound] = {}
         self._placed: Bound | None = None
+        self._is_random = False
         # By the graphs' names: weights that stand transposed, and gradients' memory.
         self._transposed: dict[str, nd.NDArray] = {}
         self._gradients: dict[str, nd.NDArray] = {}
@@ -133,6 +134,11 @@ class HybridStep:
         for other in self._bound.values():
             other.pairs = None
         return bound.count_correct()
+
+    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+        """Have a graph for batches like this; tell if it draws random numbers."""
+        self._load(X, y)
+        return self._is_random
 
     def feed(self, data_iter: Iterable) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Yield the batches of ``data_iter``, a BatchLoader's in the graph's inputs.
@@ -198,6 +204,7 @@ class HybridStep:
         self.sync()
         _checks.scores(self._net, X, y)
         traced = graph.trace(self._net, self._loss, self._params, X, y)
+        self._is_random = traced.is_random()
         if self._rewrite:
             # A trainer knows the params as they are.
             movable = [] if self._trainer is not None else self._params

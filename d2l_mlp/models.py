@@ -5,6 +5,7 @@ No hidden layer is softmax regression, one is the chapter's model.
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from mxnet import Context, nd
 from mxnet.gluon import nn
 
 from ._checks import whole_number
+from ._files import write_whole
 
 Net = Callable[[nd.NDArray], nd.NDArray]
 
@@ -109,19 +111,14 @@ def check_dropout(dropout: float) -> None:
 
 def save_params(params: Sequence[nd.NDArray], path: str | os.PathLike) -> None:
     """Write ``[W1, b1, ...]`` as NumPy's ``.npz``, whole or not at all."""
-    path = Path(path)
     arrays = {
         f"{kind}{layer + 1}": params[2 * layer + i].asnumpy()
         for layer in range(len(params) // 2)
         for i, kind in enumerate("Wb")
     }
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = io.BytesIO()
+    np.savez(content, **arrays)
+    write_whole(Path(path), content.getbuffer())
 
 
 def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:

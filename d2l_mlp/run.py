@@ -18,7 +18,7 @@ import numpy as np
 from mxnet import gluon, nd
 
 from .data import BatchLoader, load_data_fashion_mnist
-from .models import Net, gluon_twin, init_params, make_net
+from .models import Net, gluon_twin, init_params, load_params, make_net
 from .steps import Loss
 from .training import (
     BatchResult,
@@ -127,6 +127,7 @@ class Run:
         lr: learning rate, or its schedule.
         net: images ``(batch, 1, 28, 28)`` to scores ``(batch, 10)``.
         loss: of each sample, from scores and labels.
+        earlier: the epochs of a run that is taken up, see ``resuming.restore``.
 
     Raises:
         DataError: the data cannot be found, fetched or trusted.
@@ -147,19 +148,21 @@ class Run:
         self.lr = self._schedule()
         if settings.use_gluon:
             self.net = gluon_twin(self.params, settings.dropout)
+        self.earlier: list[EpochResult] = []
 
     def epochs(
         self,
         on_batch: Callable[[BatchResult], None] | None = None,
         lr: LearningRate | None = None,
     ) -> Iterator[EpochResult]:
-        """Train, and yield each epoch's result. See ``train_epochs``.
+        """Train, and yield the result of each epoch after ``earlier``.
 
         Args:
-            on_batch: is told of each batch.
+            on_batch: is told of each batch, see ``train_epochs``.
             lr: another schedule than the settings'.
         """
         settings = self.settings
+        batches = [r.batches for r in self.earlier if r.batches is not None]
         return train_epochs(
             self.net,
             self.train_iter,
@@ -169,11 +172,14 @@ class Run:
             settings.batch_size,
             self.params,
             lr or self.lr,
-            self._trainer,
+            self.trainer,
             wd=0.0 if settings.use_gluon else settings.wd,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
+            seed=settings.seed,
+            first_epoch=len(self.earlier) + 1,
+            num_updates=sum(map(len, batches)),
         )
 
     def trained(self) -> list[nd.NDArray]:
@@ -186,6 +192,21 @@ class Run:
             for layer in layers
             for array in (layer.weight.data().T, layer.bias.data())
         ]
+
+    def load(self, arrays: Sequence[np.ndarray]) -> None:
+        """Take over ``[W1, b1, ...]``, as ``trained`` of any kind of run gives them.
+
+        Raises:
+            ValueError: they are not of this net's shapes.
+        """
+        found = [array.shape for array in arrays]
+        expected = [param.shape for param in self.params]
+        if found != expected:
+            raise ValueError(f"params: found shapes {found}, expected {expected}")
+        for param, array in zip(self.params, arrays, strict=True):
+            param[:] = array
+        if self.settings.use_gluon:
+            load_params(self.net, self.params)
 
     def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:
         """Return the first ``n`` test images, their labels and the net's answers.
@@ -202,7 +223,8 @@ class Run:
         return make_schedule(settings.schedule, settings.lr, num_updates, first_update)
 
     @cached_property
-    def _trainer(self) -> gluon.Trainer | None:
+    def trainer(self) -> gluon.Trainer | None:
+        """Gluon's, with plain SGD; None for the hand-written net."""
         if not self.settings.use_gluon:
             return None
         parameters = self.net.collect_params()  # type: ignore[attr-defined]

@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+import mxnet
+import numpy as np
 from mxnet import autograd, gluon, nd
 
 from . import _checks
@@ -34,6 +36,9 @@ class Step(Protocol):
 
     def feed(self, data_iter: Batches) -> Batches:
         """Return the batches of ``data_iter``, each good until the next is taken."""
+
+    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+        """Make ready for batches like this; tell if the net may draw random numbers."""
 
     def pull(self) -> None:
         """Take up what the parameters hold now."""
@@ -99,6 +104,10 @@ class EagerStep:
         """Return ``data_iter`` itself."""
         return data_iter
 
+    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+        """Do nothing; what a plain function draws cannot be known."""
+        return True
+
     def pull(self) -> None:
         """Do nothing: the parameters are what it trains."""
 
@@ -137,6 +146,10 @@ class AutoStep:
         """Return the batches as the step at hand wants them."""
         return self.step.feed(data_iter)
 
+    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+        """Make ready for batches like this."""
+        return self._try(lambda step: step.prepare(X, y))
+
     def pull(self) -> None:
         """Take up what the parameters hold now."""
         self.step.pull()
@@ -153,6 +166,30 @@ class AutoStep:
             self.step.sync()
             self.step = self.eager
             return take(self.step)
+
+
+def fed(step: Step, data_iter: Batches, seed: int | None, epoch: int) -> Batches:
+    """Yield the batches for ``step``, with MXNet's random numbers seeded if asked to.
+
+    They are seeded where batches of another shape begin, once the step is ready for
+    these: to trace a graph draws random numbers too, and a process that takes up a
+    training traces in another epoch than the one that began it.
+
+    Args:
+        step: what takes the batches.
+        data_iter: where they come from.
+        seed: makes, with the epoch and the batch, what MXNet is seeded with; or None.
+        epoch: counted from 1.
+    """
+    shape = None
+    for batch, (X, y) in enumerate(step.feed(data_iter)):
+        if seed is not None and (X.shape, X.dtype, y.dtype) != shape:
+            shape = (X.shape, X.dtype, y.dtype)
+            if step.prepare(X, y):
+                mixed = np.random.SeedSequence([seed, epoch, batch])
+                # MXNet takes an int32.
+                mxnet.random.seed(int(mixed.generate_state(1)[0] >> 1))
+        yield X, y
 
 
 def make_step(

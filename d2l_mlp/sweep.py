@@ -19,6 +19,7 @@ from typing import Any
 
 import pebble
 
+from . import _files
 from ._checks import whole_number
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
@@ -207,21 +208,9 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         SweepError: another process has it.
     """
-    import portalocker
-
-    lock = portalocker.Lock(
-        path.with_name(path.name + ".lock"),
-        fail_when_locked=True,
-        flags=portalocker.LOCK_EX | portalocker.LOCK_NB,
+    refusal = SweepError(
+        f"{path}: another process is adding to it; wait for its end, or name "
+        "another file"
     )
-    try:
-        lock.acquire()
-    except portalocker.LockException:
-        raise SweepError(
-            f"{path}: another process is adding to it; wait for its end, or name "
-            "another file"
-        ) from None
-    try:
+    with _files.alone(path.with_name(path.name + ".lock"), refusal):
         yield
-    finally:
-        lock.release()

@@ -16,7 +16,7 @@ from mxnet import gluon, nd
 
 from . import _checks
 from .models import Net
-from .steps import Batches, EagerStep, Loss, Step, make_step
+from .steps import Batches, EagerStep, Loss, Step, fed, make_step
 from .steps import sgd as sgd
 
 #: One for all updates, or by the number of updates so far.
@@ -137,6 +137,9 @@ def train_epochs(
     train_metric: str = "sample",
     hybridize: bool | str = False,
     on_batch: Callable[[BatchResult], None] | None = None,
+    seed: int | None = None,
+    first_epoch: int = 1,
+    num_updates: int = 0,
 ) -> Iterator[EpochResult]:
     """Train ``net`` and yield an ``EpochResult`` after each epoch.
 
@@ -159,6 +162,10 @@ def train_epochs(
             ``"auto"`` goes on without a graph, after a warning, if there can be none.
         on_batch: is told of each batch when it has been learnt from; the engine is
             halted for it. What it raises ends the training.
+        seed: of the random numbers in the net, as dropout draws, which then hang on
+            it, the epoch and the batch alone; by default they are what comes next.
+        first_epoch: the one to go on with, of a training taken up again.
+        num_updates: how many there were before it.
 
     Raises:
         ValueError: an argument or a batch is not as described above.
@@ -167,23 +174,24 @@ def train_epochs(
     """
     params = None if params is None else list(params)
     _check_arguments(num_epochs, batch_size, train_metric)
+    _checks.whole_number("first_epoch", first_epoch)
+    _checks.whole_number("num_updates", num_updates, least=0)
     schedule = lr if callable(lr) else None
-    first_lr = lr(0) if callable(lr) else lr
+    first_lr = lr(num_updates) if callable(lr) else lr
     step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)
-    num_updates = 0
-    for epoch in range(1, num_epochs + 1):
+    for epoch in range(first_epoch, num_epochs + 1):
         start = time.perf_counter()
         trained = []
         step.pull()
         try:
-            for X, y in step.feed(train_iter):
+            for X, y in fed(step, train_iter, seed, epoch):
                 if schedule is not None:
                     step.lr = _checks.positive("lr", schedule(num_updates))
                 trained.append((*step(X, y), y.size))
                 num_updates += 1
                 if on_batch is not None:
                     on_batch(_batch_result(epoch, trained, step))
-            test_correct, test_size = _count_all(test_iter, step)
+            test_correct, test_size = _count_all(test_iter, step, seed, epoch)
         finally:
             # Whatever happens, params are never half of one state, half of another.
             step.sync()
@@ -243,10 +251,12 @@ def _batch_result(epoch: int, trained: list[tuple], step: Step) -> BatchResult:
     return BatchResult(epoch, len(trained), loss, accuracy, step.lr, step.sync)
 
 
-def _count_all(data_iter: Batches, step: Step) -> tuple[list, int]:
+def _count_all(
+    data_iter: Batches, step: Step, seed: int | None = None, epoch: int = 0
+) -> tuple[list, int]:
     """Return each batch's number of right answers, and the number of samples."""
     correct, n = [], 0
-    for X, y in step.feed(data_iter):
+    for X, y in fed(step, data_iter, seed, epoch):
         correct.append(step.count_correct(X, y))
         n += y.size
     return correct, n

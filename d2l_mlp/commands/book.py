@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from .. import _compat
 from .common import Root, check_output, console, progress_bar
+from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
 
 if TYPE_CHECKING:
     from ..book import Edition
@@ -108,6 +110,8 @@ def book(
         Path | None,
         typer.Option(dir_okay=False, help="File for the trained parameters (.npz)."),
     ] = None,
+    checkpoint: Checkpoint = None,
+    resume: Resume = False,
     root: Root = None,
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
@@ -142,29 +146,33 @@ def book(
     check_output(output)
     if save is not None:
         check_output(save.parent, "--save")
+    check_checkpoint(checkpoint, resume)
     data = load_data_fashion_mnist(settings.batch_size, root=root)
     run = Run(settings, data)
     console.print(headline(settings.seed, data[0].release))
     console.print(str(settings))
     for difference in edition.differences(settings):
         console.print(f"not as in the book: {difference}")
-    results = _train(run, edition)
-    if not linear:
-        _train_linear(run)
-    _draw(run, results, edition, output)
-    if save is not None:
-        save_params(run.trained(), save)
-        console.print(f"wrote {save}")
+    with keeping(run, checkpoint, resume) as epochs:
+        results = _train(run, edition, epochs)
+        if not linear:
+            _train_linear(run)
+        _draw(run, results, edition, output)
+        if save is not None:
+            save_params(run.trained(), save)
+            console.print(f"wrote {save}")
 
 
-def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:
+def _train(
+    run: Run, edition: Edition, epochs: Iterator[EpochResult], quiet: bool = False
+) -> list[EpochResult]:
     """Print each epoch as it comes, over a progress bar where there is a terminal."""
     results: list[EpochResult] = []
     with progress_bar() as progress:
         task = progress.add_task("", total=run.settings.num_epochs)
-        for result in run.epochs():
+        for result in epochs:
             if not quiet:
-                console.print(edition.beside(result))
+                console.print(f"{edition.beside(result)}{mark(run, result)}")
             progress.advance(task)
             results.append(result)
     return results
@@ -186,7 +194,8 @@ def _train_linear(run: Run) -> None:
         train_metric=edition.train_metric,
     )
     data = (run.train_iter, run.test_iter)
-    last = _train(Run(linear, data), edition, quiet=True)[-1]
+    run = Run(linear, data)
+    last = _train(run, edition, run.epochs(), quiet=True)[-1]
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 
 

@@ -1,0 +1,62 @@
+"""Files that are whole or not there, and folders that one process has to itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Ends the name of a file that is being written.
+PARTIAL = ".partial"
+
+
+def write_whole(path: Path, *content: bytes | memoryview) -> None:
+    """Write ``content`` to ``path``, whole or not at all, whenever the machine stops.
+
+    What stood there before stays until all parts of ``content`` are on the disk.
+
+    Raises:
+        OSError: it cannot be written, a full disk among the causes.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        with partial.open("wb") as file:
+            for part in content:
+                file.write(part)
+            file.flush()
+            # A name may reach the disk before what it names does.
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in ``folder`` reach the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path, refusal: Exception) -> Iterator[None]:
+    """Lock the file ``path``, or raise ``refusal`` if another process has."""
+    import portalocker
+
+    lock = portalocker.Lock(
+        path,
+        fail_when_locked=True,
+        flags=portalocker.LOCK_EX | portalocker.LOCK_NB,
+    )
+    try:
+        lock.acquire()
+    except portalocker.LockException:
+        raise refusal from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,73 @@
+"""--checkpoint and --resume, for every command that trains one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .common import check_output, console
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..training import EpochResult
+
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(file_okay=False, help="Folder to keep the run in, after each epoch."),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the folder of --checkpoint.")
+]
+
+
+def check_checkpoint(folder: Path | None, resume: bool) -> None:
+    """Try the folder for checkpoints, before anything is loaded for the run."""
+    if folder is not None and not (resume and not folder.exists()):
+        check_output(folder, "--checkpoint")
+    elif resume:
+        raise typer.BadParameter(
+            f"found {folder or 'no --checkpoint'}, expected the folder of the run "
+            "that is to go on",
+            param_hint="--resume",
+        )
+
+
+@contextmanager
+def keeping(
+    run: Run, folder: Path | None, resume: bool
+) -> Iterator[Iterator[EpochResult]]:
+    """Give the epochs of ``run``, kept in ``folder`` if there is one.
+
+    What interrupts the body is told how to go on.
+    """
+    if folder is None:
+        yield run.epochs()
+        return
+    from ..checkpoint_folder import Folder
+
+    try:
+        yield _epochs(run, folder, resume)
+    except KeyboardInterrupt:
+        if epochs := Folder(folder).paths():
+            raise KeyboardInterrupt(
+                f"{folder} keeps the run as of epoch {max(epochs)}, the same command "
+                "with --resume goes on there"
+            ) from None
+        raise
+
+
+def _epochs(run: Run, folder: Path, resume: bool) -> Iterator[EpochResult]:
+    from ..resuming import kept_epochs
+
+    yield from kept_epochs(run, folder, resume)
+    if len(run.earlier) == run.settings.num_epochs:
+        console.print(f"that run had ended; {folder} is left as it is")
+
+
+def mark(run: Run, result: EpochResult) -> str:
+    """Return what is to stand behind the line of an epoch that was not trained now."""
+    return "  (from the checkpoint)" if result.epoch <= len(run.earlier) else ""

@@ -1,0 +1,54 @@
+"""Files that are whole or not there, and folders for one process alone."""
+
+import os
+import stat
+
+from d2l_mlp import _files
+
+import pytest
+
+
+def test_the_content_is_on_the_disk_before_its_name_is(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+
+    def note_fsync(descriptor):
+        found = os.fstat(descriptor)
+        kind = "folder" if stat.S_ISDIR(found.st_mode) else found.st_size
+        done.append(("fsync", kind))
+        fsync(descriptor)
+
+    def note_replace(source, target):
+        done.append(("replace", target.name))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(os, "replace", note_replace)
+    _files.write_whole(tmp_path / "file", b"12", b"345")
+    assert done == [("fsync", 5), ("replace", "file"), ("fsync", "folder")]
+    assert (tmp_path / "file").read_bytes() == b"12345"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, call):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="No space"):
+        _files.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_lock_is_one_process_own_until_it_lets_go(tmp_path):
+    refused = pytest.raises(ValueError, match="busy")
+    lock, busy = tmp_path / "lock", ValueError("busy")
+    with _files.alone(lock, busy), refused, _files.alone(lock, busy):
+        pass
+    with _files.alone(lock, busy):
+        pass
