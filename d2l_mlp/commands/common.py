@@ -84,10 +84,9 @@ def run_jobs(
                 others.add(tuple(record["result"]["versions"].items()))
                 yield record
     except KeyboardInterrupt:
-        console.print(
-            f"stopped; what ended is kept in {path}, the same command goes on there"
-        )
-        raise typer.Exit(130) from None
+        raise KeyboardInterrupt(
+            f"what ended is kept in {path}, the same command goes on there"
+        ) from None
     _tell_other_versions(others)
 
 

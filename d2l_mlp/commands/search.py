@@ -112,10 +112,9 @@ def _search(
                 progress.advance(task)
     except KeyboardInterrupt:
         where = place.path if place.url is None else "the database"
-        console.print(
-            f"stopped; what ended is kept in {where}, the same command goes on"
-        )
-        raise typer.Exit(130) from None
+        raise KeyboardInterrupt(
+            f"what ended is kept in {where}, the same command goes on there"
+        ) from None
     return study
 
 
