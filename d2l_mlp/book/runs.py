@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from .. import jobs
 from ..data import make_loaders
+from ..editions import Edition
 from ..run import Run, Settings
 from ..splits import resplit
 from ..sweep import Json
-from .editions import Edition
 from .variants import AS_PUBLISHED, VARIANTS
 
 #: How the images may be parted: as published, or anew for each seed.

@@ -1,8 +1,8 @@
 import json
 from pathlib import Path
 
-import d2l_mlp.book
-from d2l_mlp.book import CHAPTER, LINEAR, EditionError, load_editions
+import d2l_mlp
+from d2l_mlp.editions import CHAPTER, LINEAR, EditionError, load_editions
 from d2l_mlp.run import Settings
 from d2l_mlp.training import EpochResult
 
@@ -11,7 +11,7 @@ import pytest
 
 def test_every_published_run_is_there_whole():
     editions = load_editions()
-    path = Path(d2l_mlp.book.__file__).with_name("editions.json")
+    path = Path(d2l_mlp.__file__).with_name("editions.json")
     assert list(editions) == [e["id"] for e in json.loads(path.read_text())["editions"]]
     for edition in editions.values():
         assert edition.train_metric in ("sample", "batch")
@@ -25,7 +25,7 @@ def broken(tmp_path):
     """Write the editions with one thing changed; return the file."""
 
     def write(where, value):
-        source = Path(d2l_mlp.book.__file__).with_name("editions.json")
+        source = Path(d2l_mlp.__file__).with_name("editions.json")
         contents = json.loads(source.read_text())
         part = contents
         for key in where[:-1]:

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from ..run import Settings
-from ..training import EpochResult
+from .run import Settings
+from .training import EpochResult
 
 CHAPTER = "chapter"
 LINEAR = "softmax-zh-2018-12"
