@@ -105,12 +105,16 @@ class Run:
         self,
         on_batch: Callable[[BatchResult], None] | None = None,
         lr: LearningRate | None = None,
+        trainer: gluon.Trainer | None = None,
+        reduce: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> Iterator[EpochResult]:
         """Train, and yield each epoch's result. See ``train_epochs``.
 
         Args:
             on_batch: is told of each batch.
             lr: a schedule in place of the settings' learning rate.
+            trainer: updates ``arrays`` in place of the run's own way.
+            reduce: adds up an epoch's sums over several workers.
         """
         settings = self.settings
         return train_epochs(
@@ -122,11 +126,20 @@ class Run:
             settings.batch_size,
             self.params,
             lr or settings.lr,
-            self._trainer,
+            trainer or self._trainer,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
+            reduce=reduce,
         )
+
+    @property
+    def arrays(self) -> list[nd.NDArray]:
+        """Return what it trains: ``params``, or the arrays that Gluon's twin has."""
+        if not self.settings.use_gluon:
+            return self.params
+        parameters = self.net.collect_params().values()  # type: ignore[attr-defined]
+        return [parameter.data() for parameter in parameters]
 
     def trained(self) -> list[nd.NDArray]:
         """Return the parameters as ``[W1, b1, ...]``, of Gluon's twin too."""

@@ -136,6 +136,7 @@ def train_epochs(
     train_metric: str = "sample",
     hybridize: bool | str = False,
     on_batch: Callable[[BatchResult], None] | None = None,
+    reduce: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[EpochResult]:
     """Train ``net`` and yield an ``EpochResult`` after each epoch.
 
@@ -157,6 +158,8 @@ def train_epochs(
             ``"auto"`` goes on without a graph, after a warning, if there can be none.
         on_batch: is told of each batch when it has been learnt from; the engine is
             halted for it. What it raises ends the training.
+        reduce: where several workers each see a share of every batch: is given an
+            epoch's sums over this one's, float64, and returns those over all.
 
     Raises:
         ValueError: an argument or a batch is not as described above.
@@ -189,9 +192,13 @@ def train_epochs(
         losses, correct, sizes = zip(*trained, strict=True)
         # The one stop: a number taken to Python halts the engine until it is there.
         sums = _fetch([*losses, *correct, *test_correct])
-        batches = np.stack([*sums[: 2 * len(sizes)].reshape(2, -1), sizes], axis=1)
+        test_sums = sums[2 * len(sizes) :].sum(), test_size
+        sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
+        if reduce is not None:
+            sums = reduce(sums)
+        batches = sums[:-2].reshape(3, -1).T
         train_loss, train_accuracy = _averages(batches, train_metric)
-        test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
+        test_accuracy = float(sums[-2] / sums[-1])
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "
