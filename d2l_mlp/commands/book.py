@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import math
+import os
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +16,20 @@ from .common import Root, check_output, console, progress_bar
 
 if TYPE_CHECKING:
     from ..book import Edition
-    from ..run import Run
+    from ..distributed import Workers
+    from ..run import Run, Settings
     from ..training import EpochResult
 
 # A wider layer would take more than 3 GB for its weights and their gradient.
 MOST_HIDDENS = 500_000
+
+
+class KVStore(str, enum.Enum):
+    """How several processes share what they learn."""
+
+    LOCAL = "local"
+    DIST_SYNC = "dist_sync"
+    DIST_ASYNC = "dist_async"
 
 
 def _parse_hiddens(text: str) -> tuple[int, ...]:
@@ -80,13 +92,16 @@ def book(
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
     ),
+    kvstore: Annotated[
+        KVStore | None,
+        typer.Option(help="Learn together, as `launch` has it; local is this process."),
+    ] = None,
 ) -> None:
     """Train as the chapter does, each epoch beside the numbers that it printed."""
-    _compat.load_mxnet()
+    with _compat.hidden_role():
+        _compat.load_mxnet()
     from ..book import CHAPTER, LINEAR, load_editions
-    from ..data import load_data_fashion_mnist
-    from ..models import save_params
-    from ..run import Run, Settings, headline
+    from ..run import Settings
 
     if linear and num_hiddens:
         raise typer.BadParameter(
@@ -103,30 +118,68 @@ def book(
         train_metric=edition.train_metric,
         hybridize=fast,
     )
-    check_output(output)
-    if save is not None:
-        check_output(save.parent, "--save")
-    data = load_data_fashion_mnist(settings.batch_size, root=root)
+    with _join(kvstore) as workers:
+        # Of several processes one prints, draws and saves.
+        first = workers is None or workers.rank == 0
+        console.quiet = not first
+        if first:
+            check_output(output)
+            if save is not None:
+                check_output(save.parent, "--save")
+        _train_and_draw(settings, edition, workers, root, output, save, first)
+
+
+def _join(kvstore: KVStore | None) -> AbstractContextManager[Workers | None]:
+    """Find the other processes, if any; a server or scheduler does not come back."""
+    if kvstore is None and "DMLC_ROLE" not in os.environ:
+        return nullcontext()
+    from ..distributed import join
+
+    try:
+        return join(kvstore and kvstore.value)
+    except ValueError as error:
+        cause = str(error).removeprefix("kvstore: ")
+        raise typer.BadParameter(cause, param_hint="--kvstore") from None
+
+
+def _train_and_draw(
+    settings: Settings,
+    edition: Edition,
+    workers: Workers | None,
+    root: Path | None,
+    output: Path,
+    save: Path | None,
+    first: bool,
+) -> None:
+    from ..data import load_data_fashion_mnist
+    from ..models import save_params
+    from ..run import Run, headline
+
+    part = (0, 1) if workers is None else workers.part
+    data = load_data_fashion_mnist(settings.batch_size, root=root, part=part)
     run = Run(settings, data)
     console.print(headline(settings.seed, data[0].release))
     console.print(str(settings))
     for difference in edition.differences(settings):
         console.print(f"not as in the book: {difference}")
-    results = _train(run, edition)
-    if not linear:
-        _train_linear(run)
-    _draw(run, results, edition, output)
-    if save is not None:
-        save_params(run.trained(), save)
-        console.print(f"wrote {save}")
+    results = _train(run, edition, workers)
+    if settings.num_hiddens:
+        _train_linear(run, workers)
+    if first:
+        _draw(run, results, edition, output)
+        if save is not None:
+            save_params(run.trained(), save)
+            console.print(f"wrote {save}")
 
 
-def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]:
+def _train(
+    run: Run, edition: Edition, workers: Workers | None, quiet: bool = False
+) -> list[EpochResult]:
     """Print each epoch as it comes, over a progress bar where there is a terminal."""
     results: list[EpochResult] = []
     with progress_bar() as progress:
         task = progress.add_task("", total=run.settings.num_epochs)
-        for result in run.epochs():
+        for result in workers.epochs(run) if workers else run.epochs():
             if not quiet:
                 console.print(edition.beside(result))
             progress.advance(task)
@@ -134,7 +187,7 @@ def _train(run: Run, edition: Edition, quiet: bool = False) -> list[EpochResult]
     return results
 
 
-def _train_linear(run: Run) -> None:
+def _train_linear(run: Run, workers: Workers | None) -> None:
     """Print where softmax regression ends, with the book's settings for it."""
     from dataclasses import replace
 
@@ -150,7 +203,7 @@ def _train_linear(run: Run) -> None:
         train_metric=edition.train_metric,
     )
     data = (run.train_iter, run.test_iter)
-    last = _train(Run(linear, data), edition, quiet=True)[-1]
+    last = _train(Run(linear, data), edition, workers, quiet=True)[-1]
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 
 
