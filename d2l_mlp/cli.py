@@ -4,6 +4,7 @@ python -m d2l_mlp book               the chapter's run beside its printed number
 python -m d2l_mlp book --linear      softmax regression instead
 python -m d2l_mlp compare            many seeds against the printed numbers
 python -m d2l_mlp demo               the classroom page
+python -m d2l_mlp launch -- book     the chapter's run by several processes together
 python -m d2l_mlp predict FILE       what a trained net makes of pictures
 python -m d2l_mlp doctor             what this machine has and lacks
 """
@@ -21,6 +22,7 @@ from .commands.book import book
 from .commands.common import Root, console
 from .commands.compare import compare
 from .commands.demo import demo
+from .commands.launch import launch
 from .commands.predict import predict
 
 app = typer.Typer(
@@ -32,6 +34,7 @@ app = typer.Typer(
 app.command()(book)
 app.command()(compare)
 app.command()(demo)
+app.command()(launch)
 app.command()(predict)
 
 
