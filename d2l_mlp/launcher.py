@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import random
 import re
 import runpy
 import signal
@@ -17,6 +18,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -139,6 +141,10 @@ def _main() -> None:
     if "local" in sys.argv:
         # It asks the network for an address of this machine, and there may be none.
         tracker.get_host_ip = lambda given=None: "127.0.0.1"
+    # It looks for a free port from 9091 on, and the scheduler takes it seconds later:
+    # of two runs started at once both would find the same.
+    first = random.randrange(10_000, 30_000)
+    tracker.PSTracker = partial(tracker.PSTracker, port=first, port_end=32_768)
     orphaned = threading.Thread(target=_end_with_parent, daemon=True)
     orphaned.start()
     spec = find_spec("mxnet")

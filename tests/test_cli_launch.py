@@ -26,7 +26,7 @@ def start_forever(group, folder):
     return process
 
 
-@pytest.mark.parametrize("victim", ["worker", "server", "scheduler"])
+@pytest.mark.parametrize("victim", ["worker", "scheduler"])
 def test_one_process_killed_ends_all(victim, group, tmp_path):
     process = start_forever(group, tmp_path)
     os.kill(group.alive(victim)[0], signal.SIGKILL)
@@ -38,7 +38,7 @@ def test_one_process_killed_ends_all(victim, group, tmp_path):
     # The last checkpoint is whole: to be asked here, once runs write them.
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_by_its_user_it_leaves_nothing(number, group, tmp_path):
     process = start_forever(group, tmp_path)
     process.send_signal(number)
@@ -103,7 +103,8 @@ def alone_linear(tmp_path):
         (["--num-workers", 2, "--", "book", "--lr", "a\nb"], 1, "no line break"),
         (["--num-workers", 1, "--", "book", "--kvstore", "local"], 1, "found local"),
         (["--num-workers", 2, "--", "book", "--lr", "0"], 1, "found '0'"),
-        (["--num-workers", 1, "--", "book", "--root", "/dev/null"], 1, "a worker"),
+        # A worker that fails when the others are there already.
+        (["--num-workers", 2, "--", "book", "--batch-size", 3], 1, "batch of 1 images"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_launched_is_told(arguments, code, message, group, tmp_path):

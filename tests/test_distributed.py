@@ -20,8 +20,8 @@ from processes import (
 )
 
 # At the chapter's 0.5 the path forks at a difference in the last bit, which any other
-# order of adding makes: after an epoch parameters differ by 0.1 and more, even between
-# one and two OpenMP threads of one process. At 0.1 they differ by 1e-6.
+# order of adding makes: after an epoch parameters differ by 0.3. At 0.2 they differ by
+# 4e-5, at 0.1 by 1e-5, one worker against two (docs/scaling.md).
 LR = 0.1
 BOOK = ["book", "--fast", "--lr", LR, "--num-epochs", 1]
 
@@ -95,7 +95,6 @@ def start_roles(group, prefixes, addresses, printed, command, **environment):
         "DMLC_PS_ROOT_PORT": free_port(),
         "DMLC_NUM_WORKER": 2,
         "DMLC_NUM_SERVER": 1,
-        "OMP_NUM_THREADS": 1,
         # Others' variable, on which ps-lite would listen.
         "PORT": 1,
     }
