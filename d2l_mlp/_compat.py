@@ -113,6 +113,9 @@ def choose_engine() -> None:
     if "OMP_NUM_THREADS" not in os.environ:
         chosen.add("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = str(count_processors())
+    if os.environ.get("DMLC_ROLE", "worker") != "worker":
+        # A server that adds takes no processor from the workers beside it.
+        os.environ["OMP_NUM_THREADS"] = "1"
     # It tells of each graph that oneDNN takes up.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     _survive_forks()

@@ -156,9 +156,10 @@ class Workers:
             watch.end_at_exit()
             return
         self._store._barrier()
-        self._guard.stop()
+        last = self._guard.stop()
         # Freed, it leaves the others in good order.
         del self._store
+        last.cancel()
 
 
 class KVStoreTrainer:

@@ -20,8 +20,10 @@ from mxnet.base import _LIB, check_call
 #: Seconds between heartbeats, and after how many without one a peer is dead: enough for
 #: a busy machine, and twice as many (peer, scheduler, others) are less than 30.
 INTERVAL, TIMEOUT = 1, 9
-#: Seconds until all processes of a run have found each other, or have let go.
+#: Seconds until all processes of a run have found each other.
 PATIENCE = 120
+#: Seconds for leaving them, when all have said that they are done.
+FAREWELL = 20
 
 # Groups of processes, as ps-lite numbers them.
 SCHEDULER, SERVERS, WORKERS = 1, 2, 4
@@ -55,23 +57,30 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self, patience: float = PATIENCE) -> None:
-        """Look no more; but the process is to end in ``patience`` seconds."""
+    def stop(self) -> threading.Timer:
+        """Look no more; return what ends this process all the same, unless cancelled.
+
+        For the last steps of leaving, where the store that is asked goes away.
+        """
         self._stop.set()
         self._thread.join()
         self.store = None
-        last = threading.Timer(patience, self._end, ["found no end of the run"])
+        last = threading.Timer(FAREWELL, self._end, ["the others do not let go"])
         last.daemon = True
         last.start()
+        return last
 
     def _watch(self) -> None:
         deadline = time.monotonic() + PATIENCE
         dead: list[str] = []
+        met = False
         while not self._stop.wait(INTERVAL):
             if not self._count(SCHEDULER | SERVERS | WORKERS, EVERYONE):
-                if time.monotonic() > deadline:
+                # Once met, nobody is left only where all have let go.
+                if not met and time.monotonic() > deadline:
                     self._end(f"not all processes of the run came within {PATIENCE} s")
                 continue
+            met = True
             # Twice, since nobody has been heard yet in the moment when all are there.
             before, dead = dead, self._dead()
             if before and dead:

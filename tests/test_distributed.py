@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from contextlib import ExitStack
 
-from d2l_mlp import data, distributed, models, run
+from d2l_mlp import data, distributed, models, run, watch
 
 import numpy as np
 import pytest
@@ -220,3 +221,42 @@ def test_what_cannot_join_is_told(kind, role, message, monkeypatch):
         monkeypatch.setenv("DMLC_ROLE", role)
     with pytest.raises(ValueError, match=message):
         distributed.join(kind)
+
+
+class Stopped(Exception):
+    """Ends the thread in place of the process."""
+
+
+@pytest.mark.parametrize(
+    ("counts", "patience", "end"),
+    [
+        # How many peers there are, and how many of them are dead, at each look.
+        ([(0, 0)] * 3, 0, "not all processes of the run came"),
+        ([(3, 0), (0, 0), (0, 0)], 0, None),
+        # Before the first heartbeat everyone seems dead.
+        ([(0, 0), (3, 1), (3, 0), (3, 1), (3, 0)], 9, None),
+        ([(0, 0), (3, 0), (3, 1), (3, 1)], 9, "no heartbeat for 9 s"),
+    ],
+)
+def test_whom_a_watch_takes_for_dead(counts, patience, end, monkeypatch):
+    ends, looks = [], iter(counts)
+
+    def count(self, group, timeout):
+        if timeout == watch.EVERYONE:
+            self.now = next(looks, None) or self.stopped()
+            return self.now[0]
+        return self.now[1] if group == watch.WORKERS else 0
+
+    def stop(self, cause="stopped"):
+        ends.append(cause)
+        raise Stopped
+
+    monkeypatch.setattr(threading, "excepthook", lambda failure: None)
+    monkeypatch.setattr(watch, "INTERVAL", 0.001)
+    monkeypatch.setattr(watch, "PATIENCE", patience)
+    monkeypatch.setenv("PS_HEARTBEAT_TIMEOUT", "9")
+    monkeypatch.setattr(watch.Watch, "_count", count)
+    monkeypatch.setattr(watch.Watch, "_end", stop)
+    monkeypatch.setattr(watch.Watch, "stopped", stop, raising=False)
+    watch.Watch("worker")._thread.join()
+    assert len(ends) == 1 and (end or "stopped") in ends[0]
