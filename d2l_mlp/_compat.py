@@ -37,6 +37,10 @@ LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
 SKYLAKEX = {"avx2", "fma", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
 
 
+#: Variables of the environment that were set here, where the user had set none.
+chosen: set[str] = set()
+
+
 class MXNetUnavailable(ImportError):
     """MXNet cannot be loaded.
 
@@ -106,7 +110,12 @@ def choose_engine() -> None:
     team waits for its slowest thread.
     """
     os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
-    os.environ.setdefault("OMP_NUM_THREADS", str(count_processors()))
+    if "OMP_NUM_THREADS" not in os.environ:
+        chosen.add("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(count_processors())
+    if os.environ.get("DMLC_ROLE", "worker") != "worker":
+        # A server that adds takes no processor from the workers beside it.
+        os.environ["OMP_NUM_THREADS"] = "1"
     # It tells of each graph that oneDNN takes up.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     _survive_forks()
@@ -149,6 +158,21 @@ def load_mxnet() -> ModuleType:
         for name in [name for name in sys.modules if name.split(".")[0] == "mxnet"]:
             del sys.modules[name]
         raise MXNetUnavailable(*explain(error)) from None
+
+
+@contextmanager
+def hidden_role() -> Iterator[None]:
+    """Hide what MXNet's launcher wants this process to be.
+
+    In any role but a worker's, ``import mxnet`` serves the workers and never returns,
+    not even when they are dead.
+    """
+    role = os.environ.pop("DMLC_ROLE", None)
+    try:
+        yield
+    finally:
+        if role is not None:
+            os.environ["DMLC_ROLE"] = role
 
 
 def run_as_command() -> bool:

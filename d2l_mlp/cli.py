@@ -5,6 +5,7 @@ python -m d2l_mlp book --linear      softmax regression instead
 python -m d2l_mlp compare            many seeds against the printed numbers
 python -m d2l_mlp exercise 1|2|3|4  the chapter's exercises, answered by runs
 python -m d2l_mlp demo               the classroom page
+python -m d2l_mlp launch -- book     the chapter's run by several processes together
 python -m d2l_mlp predict FILE       what a trained net makes of pictures
 python -m d2l_mlp doctor             what this machine has and lacks
 """
@@ -24,6 +25,7 @@ from .commands.common import Root, console
 from .commands.compare import compare
 from .commands.demo import demo
 from .commands.exercise import app as exercise
+from .commands.launch import launch
 from .commands.predict import predict
 
 
@@ -53,6 +55,7 @@ app.command()(book)
 app.command()(compare)
 app.command()(demo)
 app.add_typer(exercise, name="exercise")
+app.command()(launch)
 app.command()(predict)
 
 

@@ -68,9 +68,12 @@ class BatchLoader:
         shuffle: draw a new order from ``numpy.random`` at each pass.
         resize: side in pixels, or ``(width, height)``, to scale the images to.
         release: id of the release that the images come from, if any.
+        part: ``(rank, workers)``; of each batch only the share of that worker is given,
+            under the same seed a share of the same batch for all.
 
     Raises:
-        ValueError: a wrong shape, dtype, label, batch size or size in pixels.
+        ValueError: a wrong shape, dtype, label, batch size or size in pixels; or a
+            batch with fewer images than workers.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class BatchLoader:
         shuffle: bool = False,
         resize: int | tuple[int, int] | None = None,
         release: str | None = None,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         _check_arrays(images, labels)
         self.images = images
@@ -89,6 +93,7 @@ class BatchLoader:
         self.shuffle = shuffle
         self.resize = None if resize is None else _check_size(resize)
         self.release = release
+        self.part = _check_part(part, len(labels), self.batch_size)
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
@@ -113,7 +118,7 @@ class BatchLoader:
             np.random.shuffle(order)
         height, width = self.resize[::-1] if self.resize else self.images.shape[1:3]
         for start in range(0, len(order), self.batch_size):
-            batch = order[start : start + self.batch_size]
+            batch = self._share(order[start : start + self.batch_size])
             images = self._images(batch)
             shape = (len(batch), 1, height, width)
             placed = place(shape)
@@ -127,6 +132,10 @@ class BatchLoader:
                 np.take(self.labels, batch, out=y_view, mode="clip")
                 yield X, y
 
+    def _share(self, batch: np.ndarray) -> np.ndarray:
+        rank, workers = self.part
+        return batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
+
     def _images(self, batch: np.ndarray) -> np.ndarray:
         # Far quicker than self.images[batch], which looks at each index first.
         images = self.images.take(batch, axis=0, mode="clip")
@@ -139,6 +148,8 @@ def load_data_fashion_mnist(
     batch_size: int,
     resize: int | tuple[int, int] | None = None,
     root: str | os.PathLike | None = None,
+    *,
+    part: tuple[int, int] = (0, 1),
 ) -> tuple[BatchLoader, BatchLoader]:
     """Return the training and the test iterator of Fashion-MNIST.
 
@@ -146,20 +157,25 @@ def load_data_fashion_mnist(
         batch_size: images a batch.
         resize: side in pixels, or ``(width, height)``, to scale the images to.
         root: folder of the data files; Gluon's own by default. See ``find_release``.
+        part: this worker's share of each batch, see ``BatchLoader``.
 
     Raises:
         DataError: the data cannot be found, fetched or trusted.
-        ValueError: ``batch_size`` or ``resize`` is not a whole number above 0.
+        ValueError: ``batch_size`` or ``resize`` is not a whole number above 0, or a
+            batch has fewer images than ``part`` has workers.
     """
     whole_number("batch_size", batch_size)
-    return make_loaders(load_fashion_mnist(root), batch_size, resize)
+    return make_loaders(load_fashion_mnist(root), batch_size, resize, part)
 
 
 def make_loaders(
-    data: FashionMNIST, batch_size: int, resize: int | tuple[int, int] | None = None
+    data: FashionMNIST,
+    batch_size: int,
+    resize: int | tuple[int, int] | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> tuple[BatchLoader, BatchLoader]:
     """Return the training and the test iterator of ``data``."""
-    options = (resize, data.release)
+    options = (resize, data.release, part)
     return (
         BatchLoader(data.train_images, data.train_labels, batch_size, True, *options),
         BatchLoader(data.test_images, data.test_labels, batch_size, False, *options),
@@ -258,6 +274,19 @@ def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
         raise ValueError(f"resize: found {resize}, expected a side or (width, height)")
     width, height = (whole_number("resize", side) for side in sides)
     return width, height
+
+
+def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
+    rank = whole_number("part[0]", part[0], least=0)
+    workers = whole_number("part[1]", part[1], least=rank + 1)
+    last = n % batch_size or min(n, batch_size)
+    if 0 < last < workers:
+        raise ValueError(
+            f"part: found {workers} workers for a last batch of {last} images (of {n}, "
+            f"in batches of {batch_size}), expected at least one image for each: take "
+            "another batch_size, or fewer workers"
+        )
+    return rank, workers
 
 
 def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:

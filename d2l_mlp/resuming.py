@@ -65,6 +65,20 @@ def kept_epochs(
             yield result
 
 
+def resumed_epochs(run: Run, path: Path) -> Iterator[EpochResult]:
+    """Take ``run`` up as ``kept_epochs`` does, and keep nothing.
+
+    For those of several processes whose run another one keeps; it has the folder to
+    itself, and writes to it no sooner than they have ended an epoch together.
+
+    Raises:
+        CheckpointError: as ``kept_epochs``.
+    """
+    restore(run, Folder(path).newest(), path)
+    yield from run.earlier
+    yield from run.epochs()
+
+
 def take(run: Run, results: list[EpochResult]) -> Checkpoint:
     """Return how ``run`` stands after ``results``, between two epochs.
 
@@ -132,6 +146,7 @@ def made_of(run: Run) -> dict[str, Any]:
     facts = asdict(run.settings) | {
         "release": run.train_iter.release,
         "images": [len(part) for part in labels],
+        "workers": run.train_iter.part[1],
         "resize": run.train_iter.resize,
         # Tells a random split from another.
         "labels": hashlib.sha256(np.concatenate(labels).tobytes()).hexdigest()[:16],

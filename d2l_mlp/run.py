@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import mxnet
 import numpy as np
@@ -113,12 +113,23 @@ class Settings:
         return text
 
 
+class Team(Protocol):
+    """Other processes that train the same run."""
+
+    def make_trainer(self, run: Run) -> Any:
+        """Return what updates the run's ``arrays``, in the place of a Gluon trainer."""
+
+    def sum(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of float64 ``values`` over all of them."""
+
+
 class Run:
     """One seeded run.
 
     Args:
         settings: what it is made of.
         data: its batches, for training and for the test; loaded if not given.
+        team: other processes that train it too.
 
     Attributes:
         settings: what it is made of.
@@ -135,9 +146,12 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, data: tuple[BatchLoader, BatchLoader] | None = None
+        self,
+        settings: Settings,
+        data: tuple[BatchLoader, BatchLoader] | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.team = settings, team
         self.train_iter, self.test_iter = data or load_data_fashion_mnist(
             settings.batch_size
         )
@@ -162,7 +176,6 @@ class Run:
             lr: another schedule than the settings'.
         """
         settings = self.settings
-        batches = [r.batches for r in self.earlier if r.batches is not None]
         return train_epochs(
             self.net,
             self.train_iter,
@@ -172,15 +185,29 @@ class Run:
             settings.batch_size,
             self.params,
             lr or self.lr,
-            self.trainer,
-            wd=0.0 if settings.use_gluon else settings.wd,
+            self.trainer if self.team is None else self.team.make_trainer(self),
+            wd=0.0 if self.trainer or self.team else settings.wd,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
             seed=settings.seed,
             first_epoch=len(self.earlier) + 1,
-            num_updates=sum(map(len, batches)),
+            num_updates=self.num_updates,
+            reduce=None if self.team is None else self.team.sum,
         )
+
+    @property
+    def num_updates(self) -> int:
+        """How many updates ``earlier`` had."""
+        return sum(len(r.batches) for r in self.earlier if r.batches is not None)
+
+    @property
+    def arrays(self) -> list[nd.NDArray]:
+        """Return what it trains: ``params``, or the arrays that Gluon's twin has."""
+        if not self.settings.use_gluon:
+            return self.params
+        parameters = self.net.collect_params().values()  # type: ignore[attr-defined]
+        return [parameter.data() for parameter in parameters]
 
     def trained(self) -> list[nd.NDArray]:
         """Return the parameters as ``[W1, b1, ...]``, of Gluon's twin too."""

@@ -140,6 +140,7 @@ def train_epochs(
     seed: int | None = None,
     first_epoch: int = 1,
     num_updates: int = 0,
+    reduce: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Iterator[EpochResult]:
     """Train ``net`` and yield an ``EpochResult`` after each epoch.
 
@@ -166,6 +167,8 @@ def train_epochs(
             it, the epoch and the batch alone; by default they are what comes next.
         first_epoch: the one to go on with, of a training taken up again.
         num_updates: how many there were before it.
+        reduce: where several workers each see a share of every batch: is given an
+            epoch's sums over this one's, float64, and returns those over all.
 
     Raises:
         ValueError: an argument or a batch is not as described above.
@@ -199,9 +202,13 @@ def train_epochs(
         losses, correct, sizes = zip(*trained, strict=True)
         # The one stop: a number taken to Python halts the engine until it is there.
         sums = _fetch([*losses, *correct, *test_correct])
-        batches = np.stack([*sums[: 2 * len(sizes)].reshape(2, -1), sizes], axis=1)
+        test_sums = sums[2 * len(sizes) :].sum(), test_size
+        sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
+        if reduce is not None:
+            sums = reduce(sums)
+        batches = sums[:-2].reshape(3, -1).T
         train_loss, train_accuracy = _averages(batches, train_metric)
-        test_accuracy = float(sums[2 * len(sizes) :].sum()) / test_size
+        test_accuracy = float(sums[-2] / sums[-1])
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "

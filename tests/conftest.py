@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from mxnet import nd
 from mxnet.gluon.data.vision import datasets
+from processes import Group
 
 # A busy machine is slow, not wrong.
 settings.register_profile("suite", deadline=None)
@@ -20,6 +21,14 @@ settings.load_profile("suite")
 @pytest.fixture(scope="session")
 def fashion_mnist():
     return data.load_fashion_mnist()
+
+
+@pytest.fixture
+def group():
+    """Processes that are ended with the test."""
+    one = Group()
+    yield one
+    one.end()
 
 
 def idx(array):

@@ -272,3 +272,15 @@ def test_loading_says_nothing():
     process = run_python("import d2l_mlp, mxnet; mxnet.nd.ones(3).asnumpy()")
     assert process.returncode == 0
     assert process.stdout == process.stderr == ""
+
+
+def test_a_role_is_hidden_from_mxnet_and_given_back(monkeypatch):
+    monkeypatch.setenv("DMLC_ROLE", "server")
+    with pytest.raises(KeyError), _compat.hidden_role():
+        assert "DMLC_ROLE" not in os.environ
+        raise KeyError
+    assert os.environ["DMLC_ROLE"] == "server"
+    monkeypatch.delenv("DMLC_ROLE")
+    with _compat.hidden_role():
+        pass
+    assert "DMLC_ROLE" not in os.environ

@@ -196,6 +196,35 @@ def test_wrong_arrays(images, labels, message):
         BatchLoader(images, labels, 2)
 
 
+@given(n=st.integers(4, 60), batch_size=st.integers(4, 20), workers=st.integers(1, 5))
+def test_shares_of_all_workers_make_each_batch(n, batch_size, workers):
+    labels = np.arange(n) % 10
+    passes = []
+    for rank in range(workers + 1):
+        # The last one takes all.
+        part = (0, 1) if rank == workers else (rank, workers)
+        options = {"shuffle": True, "part": part}
+        if 0 < n % batch_size < part[1] or min(n, batch_size) < part[1]:
+            with pytest.raises(ValueError, match=f"found {workers} workers for a last"):
+                BatchLoader(images_of(n), labels, batch_size, **options)
+            return
+        np.random.seed(7)
+        passes.append(list(BatchLoader(images_of(n), labels, batch_size, **options)))
+    for *shares, (X, y) in zip(*passes, strict=True):
+        assert [X.asnumpy().tolist(), y.asnumpy().tolist()] == [
+            np.concatenate([share[i].asnumpy() for share in shares]).tolist()
+            for i in range(2)
+        ]
+        sizes = [share[1].size for share in shares]
+        assert max(sizes) - min(sizes) <= 1 <= min(sizes)
+
+
+@pytest.mark.parametrize("part", [(2, 2), (-1, 2), (0, 0), (0.5, 2)])
+def test_a_part_that_is_none(part):
+    with pytest.raises(ValueError, match=r"part\[.\]: found"):
+        BatchLoader(images_of(8), np.arange(8), 4, part=part)
+
+
 def test_empty_arrays_give_no_batch():
     batches = BatchLoader(images_of(0), np.arange(0), 2, shuffle=True, resize=4)
     assert len(batches) == 0 and list(batches) == []

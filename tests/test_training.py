@@ -145,6 +145,19 @@ def test_an_epoch_is_the_means_over_samples_or_batches():
         assert other.averaged("batch") == (found[1].train_loss, found[1].train_accuracy)
 
 
+def test_sums_may_come_from_several_workers():
+    """Two that have seen the same are as one, with twice the numbers."""
+    for train_metric in ("sample", "batch"):
+        ends = []
+        for reduce in (None, lambda sums: 2 * sums):
+            training.seed_everything(4)
+            (result,) = train(reduce=reduce, train_metric=train_metric)
+            ends.append(result)
+        alone, two = ends
+        assert two.batches.tolist() == (2 * alone.batches).tolist()
+        assert str(two) == str(alone)
+
+
 def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     param = nd.array([1.0, 2.0])
     param.attach_grad()

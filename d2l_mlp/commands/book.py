@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,12 +17,21 @@ from .common import Root, check_output, console, progress_bar
 from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
 
 if TYPE_CHECKING:
-    from ..book import Edition
+    from ..distributed import Workers
+    from ..editions import Edition
     from ..run import Run
     from ..training import EpochResult
 
 # A wider layer would take more than 3 GB for its weights and their gradient.
 MOST_HIDDENS = 500_000
+
+
+class KVStore(str, enum.Enum):
+    """How several processes share what they learn."""
+
+    LOCAL = "local"
+    DIST_SYNC = "dist_sync"
+    DIST_ASYNC = "dist_async"
 
 
 def _parse_hiddens(text: str) -> tuple[int, ...]:
@@ -116,13 +127,18 @@ def book(
     output: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(
         "output"
     ),
+    kvstore: Annotated[
+        KVStore | None,
+        typer.Option(help="Learn together, as `launch` has it; local is this process."),
+    ] = None,
 ) -> None:
     """Train as the chapter does, each epoch beside the numbers that it printed."""
-    _compat.load_mxnet()
-    from ..book import CHAPTER, LINEAR, load_editions
+    with _compat.hidden_role():
+        _compat.load_mxnet()
     from ..data import load_data_fashion_mnist
+    from ..editions import CHAPTER, LINEAR, load_editions
     from ..models import save_params
-    from ..run import Run, Settings, headline
+    from ..run import Run, Settings
 
     if linear and num_hiddens:
         raise typer.BadParameter(
@@ -143,24 +159,55 @@ def book(
         dropout=dropout,
         wd=wd,
     )
-    check_output(output)
-    if save is not None:
-        check_output(save.parent, "--save")
     check_checkpoint(checkpoint, resume)
-    data = load_data_fashion_mnist(settings.batch_size, root=root)
-    run = Run(settings, data)
-    console.print(headline(settings.seed, data[0].release))
+    with _join(kvstore) as workers:
+        # Of several processes one prints, draws, keeps and saves.
+        first = workers is None or workers.rank == 0
+        console.quiet = not first
+        if first:
+            check_output(output)
+            if save is not None:
+                check_output(save.parent, "--save")
+        part = (0, 1) if workers is None else workers.part
+        data = load_data_fashion_mnist(settings.batch_size, root=root, part=part)
+        run = Run(settings, data, workers)
+        with keeping(run, checkpoint, resume, writes=first) as epochs:
+            results = _show(run, edition, epochs)
+        if first:
+            _draw(run, results, edition, output)
+            if save is not None:
+                save_params(run.trained(), save)
+                console.print(f"wrote {save}")
+
+
+def _join(kvstore: KVStore | None) -> AbstractContextManager[Workers | None]:
+    """Find the other processes, if any; a server or scheduler does not come back."""
+    if kvstore is None and "DMLC_ROLE" not in os.environ:
+        return nullcontext()
+    from ..distributed import join
+
+    try:
+        return join(kvstore and kvstore.value)
+    except ValueError as error:
+        cause = str(error).removeprefix("kvstore: ")
+        raise typer.BadParameter(cause, param_hint="--kvstore") from None
+
+
+def _show(
+    run: Run, edition: Edition, epochs: Iterator[EpochResult]
+) -> list[EpochResult]:
+    """Train, and print each epoch; then where softmax regression ends."""
+    from ..run import headline
+
+    settings = run.settings
+    console.print(headline(settings.seed, run.train_iter.release))
     console.print(str(settings))
     for difference in edition.differences(settings):
         console.print(f"not as in the book: {difference}")
-    with keeping(run, checkpoint, resume) as epochs:
-        results = _train(run, edition, epochs)
-        if not linear:
-            _train_linear(run)
-        _draw(run, results, edition, output)
-        if save is not None:
-            save_params(run.trained(), save)
-            console.print(f"wrote {save}")
+    results = _train(run, edition, epochs)
+    if settings.num_hiddens:
+        _train_linear(run)
+    return results
 
 
 def _train(
@@ -182,8 +229,8 @@ def _train_linear(run: Run) -> None:
     """Print where softmax regression ends, with the book's settings for it."""
     from dataclasses import replace
 
-    from ..book import LINEAR, load_editions
-    from ..run import Run
+    from ..editions import LINEAR, load_editions
+    from ..run import Run, Settings
 
     edition = load_editions()[LINEAR]
     linear = replace(
@@ -192,9 +239,13 @@ def _train_linear(run: Run) -> None:
         lr=edition.lr,
         num_epochs=min(run.settings.num_epochs, len(edition.epochs)),
         train_metric=edition.train_metric,
+        scale=Settings.scale,
+        schedule=Settings.schedule,
+        dropout=Settings.dropout,
+        wd=Settings.wd,
     )
     data = (run.train_iter, run.test_iter)
-    run = Run(linear, data)
+    run = Run(linear, data, run.team)
     last = _train(run, edition, run.epochs(), quiet=True)[-1]
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 

@@ -38,11 +38,12 @@ def check_checkpoint(folder: Path | None, resume: bool) -> None:
 
 @contextmanager
 def keeping(
-    run: Run, folder: Path | None, resume: bool
+    run: Run, folder: Path | None, resume: bool, writes: bool = True
 ) -> Iterator[Iterator[EpochResult]]:
     """Give the epochs of ``run``, kept in ``folder`` if there is one.
 
-    What interrupts the body is told how to go on.
+    What interrupts the body is told how to go on. Of several processes that train the
+    run, one ``writes``; the others take it up from what is there, too.
     """
     if folder is None:
         yield run.epochs()
@@ -50,7 +51,7 @@ def keeping(
     from ..checkpoint_folder import Folder
 
     try:
-        yield _epochs(run, folder, resume)
+        yield _epochs(run, folder, resume, writes)
     except KeyboardInterrupt:
         if epochs := Folder(folder).paths():
             raise KeyboardInterrupt(
@@ -60,10 +61,15 @@ def keeping(
         raise
 
 
-def _epochs(run: Run, folder: Path, resume: bool) -> Iterator[EpochResult]:
-    from ..resuming import kept_epochs
+def _epochs(
+    run: Run, folder: Path, resume: bool, writes: bool
+) -> Iterator[EpochResult]:
+    from ..resuming import kept_epochs, resumed_epochs
 
-    yield from kept_epochs(run, folder, resume)
+    if writes:
+        yield from kept_epochs(run, folder, resume)
+    else:
+        yield from resumed_epochs(run, folder) if resume else run.epochs()
     if len(run.earlier) == run.settings.num_epochs:
         console.print(f"that run had ended; {folder} is left as it is")
 
