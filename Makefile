@@ -28,10 +28,11 @@ demo: $(installed) ## the classroom page, on this machine: open the teacher's li
 test: $(installed) ## run all tests, and every notebook from top to bottom
 	$(py) -m pytest --nbmake
 
-lint: $(installed) ## style, formatting and types
+lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff check
 	$(py) -m ruff format --check
 	$(py) -m mypy d2l_mlp
+	$(VENV)/bin/lint-imports
 
 notebooks: $(installed) ## run the notebooks and keep their output
 	$(py) scripts/run_notebooks.py notebooks/*.ipynb

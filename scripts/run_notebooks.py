@@ -1,6 +1,7 @@
 """Run notebooks top to bottom and keep them with their output.
 
     python scripts/run_notebooks.py notebooks/*.ipynb
+    python scripts/run_notebooks.py --clean notebooks/*.ipynb  # without running them
 
 Only what a reader sees is kept: no times, no versions, so that a difference between
 two commits is a difference in content.
@@ -33,6 +34,12 @@ def run(path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute()
+    save(notebook, path)
+    print(f"ran {path}")
+
+
+def save(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the notebook with its output, and nothing that differs between two runs."""
     notebook.metadata = nbformat.from_dict(KEPT_METADATA)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
@@ -43,9 +50,12 @@ def run(path: Path) -> None:
     text = re.sub(r"127\.0\.0\.1:\d+/#token=[\w-]+", "127.0.0.1:8000/", text)
     text = re.sub(r"<(\S+) at 0x[0-9a-f]+>", r"<\1>", text)
     path.write_text(text + "\n", encoding="utf-8")
-    print(f"ran {path}")
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        run(Path(argument))
+    clean = sys.argv[1:2] == ["--clean"]
+    for argument in sys.argv[1 + clean :]:
+        if clean:
+            save(nbformat.read(argument, as_version=4), Path(argument))
+        else:
+            run(Path(argument))
