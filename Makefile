@@ -7,9 +7,10 @@ PYTHON ?=
 
 py := $(VENV)/bin/python
 installed := $(VENV)/.installed
+modules = $(subst /,.,$(basename $(shell find d2l_mlp -name '[a-z]*.py' | sort)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book compare demo test lint notebooks bench clean
+.PHONY: help setup book compare demo test test-fast lint docs notebooks bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -33,6 +34,10 @@ lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff format --check
 	$(py) -m mypy d2l_mlp
 	$(VENV)/bin/lint-imports
+
+docs: $(installed) ## the API's reference, from the docstrings, into output/api
+	@$(py) -m pdoc --docformat google --output-directory output/api d2l_mlp $(modules)
+	@echo "wrote output/api/index.html"
 
 notebooks: $(installed) ## run the notebooks and keep their output
 	$(py) scripts/run_notebooks.py notebooks/*.ipynb
