@@ -46,8 +46,8 @@ def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
         accuracy.set_ylabel("test accuracy, last epoch")
         loss.set_ylabel("training loss, last epoch")
         seconds.set_ylabel("seconds an epoch")
-        if len(_by_series(rows)) > 1:
-            accuracy.legend()
+        if study.series:
+            accuracy.legend(title=study.series)
         figure.suptitle(f"{study.question}\n{title}".strip())
     return figure
 

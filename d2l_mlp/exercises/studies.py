@@ -37,6 +37,7 @@ class Study:
         axis: what ``Case.label`` is.
         name: a case as text, with ``{}`` for its label.
         cases: what is tried, from small to large within a series.
+        series: what the cases' series differ in, if there are several.
     """
 
     number: int
@@ -44,15 +45,13 @@ class Study:
     axis: str
     name: str
     cases: tuple[Case, ...]
+    series: str = ""
 
 
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0)
 #: First weights as the chapter draws them, and as deep nets want them.
-SCALES: dict[str, float | str] = {
-    "first weights 0.01": 0.01,
-    "first weights by He": "he",
-}
+SCALES: dict[str, float | str] = {"0.01": 0.01, "He's": "he"}
 
 STUDIES = {
     1: Study(
@@ -66,12 +65,13 @@ STUDIES = {
         2,
         "What does one more hidden layer change, and two, and three?",
         "hidden layers of 256 units",
-        "{} hidden layers",
+        "{} hidden layer(s)",
         tuple(
             Case(str(layers), {"num_hiddens": (256,) * layers, "scale": scale}, series)
             for series, scale in SCALES.items()
             for layers in (1, 2, 3, 4)
         ),
+        "first weights",
     ),
     3: Study(
         3,

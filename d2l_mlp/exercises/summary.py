@@ -130,4 +130,4 @@ def _is_the_chapters(case: Case) -> bool:
 
 def _name(study: Study, case: Case) -> str:
     name = study.name.format(case.label)
-    return name + (f" ({case.series})" if case.series else "")
+    return name + (f", {study.series} {case.series}" if study.series else "")

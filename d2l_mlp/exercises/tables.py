@@ -14,16 +14,15 @@ def table(study: Study, rows: Sequence[Row]) -> Table:
     """Return a line for each case: mean and standard deviation over its runs."""
     result = Table(title=study.question, title_justify="left")
     result.add_column(study.axis, justify="right")
-    several = len({row.case.series for row in rows}) > 1
-    if several:
-        result.add_column("first weights")
+    if study.series:
+        result.add_column(study.series)
     for name in ("runs", "training loss", "test accuracy", "seconds an epoch"):
         result.add_column(name, justify="right", no_wrap=True)
     result.add_column("")
     for row in rows:
         result.add_row(
             row.case.label,
-            *([row.case.series] if several else []),
+            *([row.case.series] if study.series else []),
             str(row.num_runs),
             mean_sd(row.losses, 4),
             mean_sd(row.accuracies, 4),
