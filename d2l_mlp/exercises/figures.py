@@ -21,7 +21,7 @@ def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
     """Return a figure of final test accuracy and loss, curves, and seconds an epoch.
 
     Points are means over the seeds, bars their standard deviation; a case of which a
-    run diverged or learned nothing has a cross at the foot of the panel.
+    run diverged or learned nothing has a cross at the foot of the panel, and no point.
 
     Args:
         study: the exercise.
@@ -62,21 +62,29 @@ def _by_series(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _draw_ends(
     axes: Axes, rows: Sequence[Row], values: Sequence[np.ndarray], style: dict
 ) -> None:
-    sound = [i for i, row in enumerate(rows) if not row.outcome]
+    # NaN, which breaks the line, where not all runs learned.
+    sound = [np.nan if row.outcome else 1.0 for row in rows]
     axes.errorbar(
-        sound,
-        [values[i].mean() for i in sound],
-        [values[i].std(ddof=1) if len(values[i]) > 1 else 0.0 for i in sound],
+        range(len(rows)),
+        [
+            v.mean() * s if len(v) else np.nan
+            for v, s in zip(values, sound, strict=True)
+        ],
+        [v.std(ddof=1) if len(v) > 1 else 0.0 for v in values],
         capsize=4,
         **style,
     )
+    if any(row.outcome for row in rows):
+        # Room for the words at the foot.
+        low, high = axes.get_ylim()
+        axes.set_ylim(bottom=max(0.0, low - 0.6 * (high - low)))
     foot = axes.get_xaxis_transform()
     for i, row in enumerate(rows):
         if row.outcome:
-            axes.plot(i, 0.04, "X", color="tab:red", markersize=11, transform=foot)
-            word = "diverges" if row.num_diverged else "learns nothing"
-            style = {"color": "tab:red", "ha": "center", "rotation": 90}
-            axes.text(i, 0.1, word, transform=foot, **style)
+            color = style["color"]
+            axes.plot(i, 0.04, "X", color=color, markersize=11, transform=foot)
+            words = {"color": color, "ha": "center", "rotation": 90, "fontsize": 10}
+            axes.text(i, 0.1, row.outcome, transform=foot, **words)
 
 
 def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
