@@ -50,6 +50,22 @@ def test_book_takes_its_settings(tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=0.02)
 
 
+def test_book_takes_what_a_search_may_choose(tmp_path):
+    options = "--schedule cosine --scale he --dropout 0.2 --wd 0.001"
+    base = ["book", "--fast", "--num-hiddens", 32, "--num-epochs", 1]
+    base += ["--output", tmp_path]
+    plain, changed = run(*base), run(*base, *options.split())
+    assert changed.returncode == 0, changed.stderr
+    lines = changed.stdout.splitlines()
+    assert lines[1].endswith("1 epochs, scale he, dropout 0.2, wd 0.001")
+    for name in ("scale he", "schedule cosine", "dropout 0.2", "wd 0.001"):
+        assert f"not as in the book: {name} (the book: " in changed.stdout
+    # The linear model is the book's all the same.
+    rest = [text.stdout.partition("the linear model")[2] for text in (plain, changed)]
+    assert rest[0] == rest[1] and "epoch 1" in rest[0]
+    assert re.search(LINE, plain.stdout)[0] != re.search(LINE, changed.stdout)[0]
+
+
 def test_linear_is_held_against_its_own_edition(tmp_path):
     done = run("book", "--linear", "--num-epochs", 1, "--output", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -85,6 +101,15 @@ def test_a_terminal_shows_a_progress_bar(tmp_path):
         (["book", "--lr", "0"], 2, "found '0', expected a finite number above 0"),
         (["book", "--lr", "nan"], 2, "found 'nan'"),
         (["book", "--lr", "fast"], 2, "found 'fast'"),
+        (["book", "--scale", "her"], 2, "found 'her', expected a finite number above"),
+        (
+            ["book", "--scale", "0"],
+            2,
+            "found '0', expected a finite number above 0, or",
+        ),
+        (["book", "--dropout", "1"], 2, "found '1', expected at least 0, below 1"),
+        (["book", "--wd", "nan"], 2, "found 'nan', expected a finite number from 0 on"),
+        (["book", "--schedule", "step"], 2, "--schedule"),
         (["book", "--num-hiddens", "256,"], 2, "found '256,', expected whole"),
         (["book", "--num-hiddens", "0"], 2, "found '0'"),
         (["book", "--num-hiddens", "9999999999"], 2, "found '9999999999'"),

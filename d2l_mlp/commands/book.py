@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,26 +47,33 @@ def _parse_hiddens(text: str) -> tuple[int, ...]:
     return hiddens
 
 
-def _parse_lr(text: str) -> float:
+def _parse_number(text: str, fits: Callable[[float], bool], expected: str) -> float:
     try:
-        lr = float(text)
+        number = float(text)
     except ValueError:
-        lr = math.nan
-    if not (lr > 0 and math.isfinite(lr)):
-        raise typer.BadParameter(f"found {text!r}, expected a finite number above 0")
-    return lr
+        number = math.nan
+    if not (math.isfinite(number) and fits(number)):
+        raise typer.BadParameter(f"found {text!r}, expected {expected}")
+    return number
+
+
+def _parse_lr(text: str) -> float:
+    return _parse_number(text, lambda lr: lr > 0, "a finite number above 0")
 
 
 def _parse_scale(text: str) -> float | str:
-    try:
-        scale = math.nan if text == "he" else float(text)
-    except ValueError:
-        scale = -1.0
-    if scale <= 0 or scale == math.inf:
-        raise typer.BadParameter(
-            f"found {text!r}, expected a number above 0, or he", param_hint="--scale"
-        )
-    return "he" if math.isnan(scale) else scale
+    if text == "he":
+        return text
+    expected = "a finite number above 0, or he"
+    return _parse_number(text, lambda scale: scale > 0, expected)
+
+
+def _parse_dropout(text: str) -> float:
+    return _parse_number(text, lambda share: 0 <= share < 1, "at least 0, below 1")
+
+
+def _parse_wd(text: str) -> float:
+    return _parse_number(text, lambda wd: wd >= 0, "a finite number from 0 on")
 
 
 class Schedule(str, enum.Enum):
@@ -108,12 +115,16 @@ def book(
         Schedule, typer.Option(help="How the learning rate falls over the run.")
     ] = Schedule.CONSTANT,
     scale: Annotated[
-        str, typer.Option(help="Standard deviation of the first weights, or he.")
-    ] = "0.01",
+        float,
+        typer.Option(
+            parser=_parse_scale, help="Standard deviation of the first weights, or he."
+        ),
+    ] = 0.01,
     dropout: Annotated[
-        float, typer.Option(help="Share of hidden units left out, from 0 to below 1.")
+        float,
+        typer.Option(parser=_parse_dropout, help="Share of hidden units left out."),
     ] = 0.0,
-    wd: Annotated[float, typer.Option(min=0, help="Weight decay.")] = 0.0,
+    wd: Annotated[float, typer.Option(parser=_parse_wd, help="Weight decay.")] = 0.0,
     fast: Annotated[
         bool, typer.Option("--fast", help="Train a static graph of the net.")
     ] = False,
@@ -154,7 +165,7 @@ def book(
         use_gluon=gluon,
         train_metric=edition.train_metric,
         hybridize=fast,
-        scale=_parse_scale(scale),
+        scale=scale,
         schedule=schedule.value,
         dropout=dropout,
         wd=wd,

@@ -50,7 +50,7 @@ def test_the_command_repeats_the_settings(found, seed):
     assert (asked["lr"] or 0.5) == found.lr
     assert (asked["num_epochs"] or 10) == found.num_epochs
     assert asked["batch_size"] == found.batch_size
-    assert book._parse_scale(asked["scale"]) == found.scale
+    assert asked["scale"] == found.scale
     assert asked["schedule"].value == found.schedule
     assert (asked["dropout"], asked["wd"]) == (found.dropout, found.wd)
 
