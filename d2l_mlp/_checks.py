@@ -63,10 +63,17 @@ def optimizer(
         parameters(params)
 
 
-def weight_decay(wd: float, trainer: gluon.Trainer | None) -> None:
-    """Refuse a weight decay that shrinks nothing, or that a trainer would not see."""
+def weight_decay(
+    wd: float, lr: float | None = None, trainer: gluon.Trainer | None = None
+) -> None:
+    """Refuse a weight decay that is none, or that a trainer would not see."""
     if not (isinstance(wd, (int, float)) and 0 <= wd < math.inf):
         raise ValueError(f"wd: found {wd!r}, expected a finite number, at least 0")
+    if lr is not None and lr * wd >= 1:
+        raise ValueError(
+            f"wd: found {wd} at learning rate {lr}, expected a product below 1: the "
+            "parameters would change their signs"
+        )
     if wd and trainer is not None:
         raise ValueError(
             f"wd: found {wd} beside a trainer, expected it among the trainer's own "

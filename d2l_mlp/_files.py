@@ -17,8 +17,13 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
     What stood there before stays until all parts of ``content`` are on the disk.
 
     Raises:
-        OSError: it cannot be written, a full disk among the causes.
+        OSError: it cannot be written, a full disk among the causes; or there is
+            something there that is no file.
     """
+    # What a link names, not the link.
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path}: found no plain file, expected one to replace")
     partial = path.with_name(path.name + PARTIAL)
     try:
         with partial.open("wb") as file:

@@ -63,7 +63,7 @@ def hybridize(
             "net is a Gluon block"
         )
     _checks.optimizer(params, lr, trainer)
-    _checks.weight_decay(wd, trainer)
+    _checks.weight_decay(wd, lr, trainer)
     return HybridStep(net, params, loss, batch_size, lr, trainer, wd, rewrite)
 
 

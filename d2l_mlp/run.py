@@ -17,6 +17,7 @@ import mxnet
 import numpy as np
 from mxnet import gluon, nd
 
+from . import _checks
 from .data import BatchLoader, load_data_fashion_mnist
 from .models import Net, gluon_twin, init_params, load_params, make_net
 from .steps import Loss
@@ -155,6 +156,7 @@ class Run:
         self.train_iter, self.test_iter = data or load_data_fashion_mnist(
             settings.batch_size
         )
+        _checks.weight_decay(settings.wd, settings.lr)
         seed_everything(settings.seed)
         self.params = init_params(settings.num_hiddens, scale=settings.scale)
         self.net: Net = make_net(self.params, settings.dropout)
@@ -173,9 +175,14 @@ class Run:
 
         Args:
             on_batch: is told of each batch, see ``train_epochs``.
-            lr: another schedule than the settings'.
+            lr: another schedule than the settings'; not with Gluon, or a team.
+
+        Raises:
+            ValueError: ``lr`` is given where it would not be used.
         """
         settings = self.settings
+        if lr is not None and (self.trainer or self.team):
+            raise ValueError("lr: found a schedule beside a trainer, which has its own")
         return train_epochs(
             self.net,
             self.train_iter,
@@ -190,7 +197,8 @@ class Run:
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
-            seed=settings.seed,
+            # Each of several workers draws numbers of its own.
+            seed=settings.seed + (self.train_iter.part[0] << 31),
             first_epoch=len(self.earlier) + 1,
             num_updates=self.num_updates,
             reduce=None if self.team is None else self.team.sum,

@@ -208,7 +208,7 @@ def make_step(
         ValueError: no parameters, no learning rate, another ``hybridize``, or a ``wd``
             that is no weight decay or would not be used.
     """
-    _checks.weight_decay(wd, trainer)
+    _checks.weight_decay(wd, lr, trainer)
     if hybridize not in (True, False, "auto"):
         raise ValueError(
             f"hybridize: found {hybridize!r}, expected True, False or 'auto'"

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -166,14 +167,26 @@ def _run(
 
 
 def make_pool(num_workers: int) -> pebble.ProcessPool:
-    """Return a pool of processes that leave Ctrl-C to this one."""
+    """Return a pool of processes that leave Ctrl-C to this one, and end with it."""
     return pebble.ProcessPool(
         max_workers=num_workers,
         # Not fork: MXNet is not to be used on both sides of one.
         context=multiprocessing.get_context("spawn"),
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=_start_worker,
     )
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the process that started this one, and end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 def _deaths(job: Json, death: Exception) -> SweepError:

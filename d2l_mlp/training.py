@@ -179,6 +179,9 @@ def train_epochs(
     _check_arguments(num_epochs, batch_size, train_metric)
     _checks.whole_number("first_epoch", first_epoch)
     _checks.whole_number("num_updates", num_updates, least=0)
+    if first_epoch > num_epochs:
+        # A schedule has nothing for an update that there will not be.
+        return
     schedule = lr if callable(lr) else None
     first_lr = lr(num_updates) if callable(lr) else lr
     step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)

@@ -7,7 +7,7 @@ from itertools import islice
 from d2l_mlp import data, models, resuming
 from d2l_mlp.checkpoint import CheckpointError
 from d2l_mlp.resuming import kept_epochs, made_of, restore, take
-from d2l_mlp.run import Run, Settings
+from d2l_mlp.run import SCHEDULES, Run, Settings
 
 import numpy as np
 import pytest
@@ -97,6 +97,13 @@ def test_it_ends_on_the_same_bits(make, tmp_path, kind, stops):
 @pytest.mark.parametrize("kind", KINDS)
 def test_schedule_dropout_and_weight_decay_go_on(make, tmp_path, kind):
     hold(make, tmp_path, (1, 3), **KINDS[kind], **CHANGES)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_run_that_had_ended_is_told_again_whatever_its_schedule(
+    make, tmp_path, schedule
+):
+    hold(make, tmp_path, (5,), schedule=schedule)
 
 
 def with_dropout(params):

@@ -55,6 +55,7 @@ def exercise_4(
     _compat.load_mxnet()
     try:
         from ..exercises.space import PLAIN, REGULARISED
+        from ..exercises.storage import told
         from ..exercises.trials import Place
     except ModuleNotFoundError as error:
         raise ImportError(
@@ -75,14 +76,21 @@ def exercise_4(
     place = Place(study or name, output / "search.journal", storage, heartbeat)
     workers = jobs or _compat.count_processors()
     with alone(output / "search"):
-        found_in = _search(
-            place, REGULARISED if regularise else PLAIN, trials, workers, release, root
-        )
-    found = _tell(found_in)
-    for path in _draw(found_in, stands_on, output):
-        console.print(f"wrote {path}")
+        space = REGULARISED if regularise else PLAIN
+        study_found = _search(place, space, trials, workers, release, root)
+        # Told within the lock: what is said is of the trials that are there.
+        with told(place.text):
+            found = _tell(study_found)
+            for path in _draw(study_found, stands_on, output):
+                console.print(f"wrote {path}")
+            if seeds:
+                facts = {
+                    "headline": stands_on,
+                    "study": place.name,
+                    "space": name,
+                    "tests": _count_tests(study_found, found),
+                }
     if seeds:
-        facts = {"headline": stands_on, "study": place.name, "space": name}
         _test(found, facts, range(seeds), release, jobs, root, output)
 
 
@@ -143,6 +151,23 @@ def _draw(study: optuna.Study, title: str, output: Path) -> list[Path]:
     return paths
 
 
+def _count_tests(study: optuna.Study, found: Found) -> int:
+    """Note that the test set is read for the chosen setting; return for how many."""
+    from ..jobs import to_json
+
+    chosen = to_json(found.chosen)
+    tested = study.user_attrs.get("tested", [])
+    if chosen not in tested:
+        tested = [*tested, chosen]
+        study.set_user_attr("tested", tested)
+    if len(tested) > 1:
+        console.print(
+            f"the test set is now read for {len(tested)} settings of this search: the "
+            "best of several tests is no longer an honest one"
+        )
+    return len(tested)
+
+
 def _test(
     found: Found,
     facts: dict[str, Any],
@@ -153,6 +178,7 @@ def _test(
     output: Path,
 ) -> None:
     """Train the chosen setting on all images, and read the test set."""
+    from .._files import write_whole
     from ..exercises.outcome import (
         command_of,
         final_accuracies,
@@ -173,5 +199,6 @@ def _test(
     )
     console.print(f"to repeat it: {command_of(found.chosen)}")
     path = output / "search.json"
-    path.write_text(json.dumps(to_json(found, accuracies, facts), indent=1) + "\n")
+    text = json.dumps(to_json(found, accuracies, facts), indent=1) + "\n"
+    write_whole(path, text.encode())
     console.print(f"wrote {path}")

@@ -60,7 +60,8 @@ def conclude(study: optuna.Study, num_best: int = 5) -> Found:
     if not complete:
         raise ValueError("trials: found none that was completed, expected at least one")
     best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:num_best]
-    names = [_state(trial) for trial in trials]
+    retried = {n for t in trials for n in t.system_attrs.get("retry_history", [])}
+    names = [_state(trial, trial.number in retried) for trial in trials]
     starts = [t.datetime_start for t in trials if t.datetime_start]
     ends = [t.datetime_complete for t in trials if t.datetime_complete]
     return Found(
@@ -72,11 +73,11 @@ def conclude(study: optuna.Study, num_best: int = 5) -> Found:
     )
 
 
-def _state(trial: FrozenTrial) -> str:
+def _state(trial: FrozenTrial, retried: bool = False) -> str:
     if trial.user_attrs.get("diverged"):
         return "diverged"
     if trial.state == TrialState.FAIL:
-        return "lost and tried again"
+        return "lost and tried again" if retried else "failed"
     return trial.state.name.lower()
 
 

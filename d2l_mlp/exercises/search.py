@@ -12,16 +12,17 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from datetime import datetime, timedelta
+from contextlib import suppress
 
 import optuna
 import pebble
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..sweep import SweepError, make_pool, one_thread
 from .space import Space
-from .storage import retry
+from .storage import retry, told
 from .trials import ENDED, Place, create, work
 
 #: Deaths of workers, one after the other, before the search is given up.
@@ -55,12 +56,25 @@ def search(
     Raises:
         SweepError: as ``create``; or a trial failed, or workers keep dying.
     """
+    with told(place.text):
+        yield from _search(place, space, num_trials, num_workers, release, root)
+
+
+def _search(
+    place: Place,
+    space: Space,
+    num_trials: int,
+    num_workers: int,
+    release: str,
+    root: str | None,
+) -> Iterator[FrozenTrial]:
     study = create(place, space, release)
     if place.url is None:
         # No other process is on the journal: what runs there is a dead one's.
         _retry_all(study, _running(study))
     seen = {trial.number for trial in study.get_trials(states=ENDED)}
     task = (place, space, num_trials, release, root)
+    nameless = _Nameless(6 * place.heartbeat)
     with _Workers(study, task, num_workers) as workers:
         while True:
             workers.tend()
@@ -71,9 +85,11 @@ def search(
                     yield trial
             if not workers.idle:
                 continue
-            _retry_lost(study, 6 * place.heartbeat)
-            if len(seen) < num_trials or study.get_trials(states=(TrialState.WAITING,)):
-                workers.start()
+            optuna.storages.fail_stale_trials(study)
+            _retry_all(study, nameless.dead(study))
+            waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+            if to_do := max(num_trials - len(seen), len(waiting)):
+                workers.start(to_do)
             elif not _running(study):
                 return
             else:
@@ -91,7 +107,6 @@ class _Workers:
         self._at_work: dict[Future, tuple[str, pebble.ProcessPool]] = {}
 
     def __enter__(self) -> _Workers:
-        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,16 +115,17 @@ class _Workers:
             pool.stop()
         for _name, pool in at_work:
             pool.join()
-        self._retry_those_of([name for name, _ in at_work])
+        with suppress(OptunaError, SQLAlchemyError):
+            self._retry_those_of([name for name, _ in at_work])
 
     @property
     def idle(self) -> bool:
         """Whether none is at work."""
         return not self._at_work
 
-    def start(self) -> None:
-        """Let all of them work until there are enough trials."""
-        for _ in range(self._num_workers):
+    def start(self, to_do: int) -> None:
+        """Let as many as there is work for work until there are enough trials."""
+        for _ in range(min(self._num_workers, to_do)):
             self._start_one()
 
     def _start_one(self) -> None:
@@ -150,21 +166,22 @@ def _running(study: optuna.Study) -> list[FrozenTrial]:
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def _retry_lost(study: optuna.Study, seconds: float) -> None:
-    """Queue anew what dead machines were at, by a database's signs of life."""
-    optuna.storages.fail_stale_trials(study)
-    # One that died before it gave a sign, and before it said whose it was.
-    before = datetime.now() - timedelta(seconds=seconds)
-    _retry_all(
-        study,
-        [
-            trial
-            for trial in _running(study)
-            if "worker" not in trial.user_attrs
-            and trial.datetime_start
-            and trial.datetime_start < before
-        ],
-    )
+class _Nameless:
+    """Trials whose worker died before it could say whose they are, or show life.
+
+    Told by how long this process has seen them so: clocks of machines differ.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._since: dict[int, float] = {}
+
+    def dead(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Return those that have been nameless for too long."""
+        now = time.monotonic()
+        nameless = [t for t in _running(study) if "worker" not in t.user_attrs]
+        self._since = {t.number: self._since.get(t.number, now) for t in nameless}
+        return [t for t in nameless if now - self._since[t.number] > self._patience]
 
 
 def _retry_all(study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:

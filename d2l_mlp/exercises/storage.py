@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import optuna
+import portalocker
 import sqlalchemy
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial
 
 from ..sweep import SweepError
 
@@ -24,28 +30,44 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
-retry = RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)
+def retry(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a dead trial's setting anew, without what the dead one has noted."""
+    blank = copy.copy(trial)
+    blank.user_attrs = {}
+    RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, blank)
 
 
 class MendingLock(JournalFileOpenLock):
     """Lets one process at a time write to a journal, whose last line is then whole.
 
     A writer that dies leaves part of a line; what the next one adds would make of it a
-    line that nobody can read.
+    line that nobody can read. The lock is the system's, which goes with its process;
+    Optuna's own would be waited for half a minute after a death.
     """
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._path = path
+        self._lock = portalocker.Lock(
+            path + ".lock", timeout=None, flags=portalocker.LOCK_EX
+        )
 
     def acquire(self) -> bool:
         """Wait for the lock, then cut off what was not written to its end."""
-        super().acquire()
-        with open(self._path, "rb+") as file:
-            torn = _size_of_torn_line(file)
-            if torn:
-                file.truncate(file.seek(0, os.SEEK_END) - torn)
+        self._lock.acquire()
+        try:
+            with open(self._path, "rb+") as file:
+                torn = _size_of_torn_line(file)
+                if torn:
+                    file.truncate(file.seek(0, os.SEEK_END) - torn)
+        except BaseException:
+            self._lock.release()
+            raise
         return True
+
+    def release(self) -> None:
+        """Let the next one write."""
+        self._lock.release()
 
 
 def _size_of_torn_line(file: BinaryIO) -> int:
@@ -89,19 +111,31 @@ def open_storage(
         address = sqlalchemy.engine.make_url(url)
         if address.drivername == "postgresql":
             address = address.set(drivername="postgresql+psycopg")
-        return RDBStorage(
-            address.render_as_string(hide_password=False),
-            engine_kwargs={"pool_pre_ping": True},
-            heartbeat_interval=heartbeat,
-            grace_period=6 * heartbeat,
-            heartbeat_stale_trial_callback=retry,
-        )
+        return _open_database(address.render_as_string(hide_password=False), heartbeat)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         cause = str(error).strip().splitlines()[0]
         raise SweepError(
-            f"storage: found {_hidden(url)}, which cannot be opened ({cause}), "
+            f"storage: found {hidden(url)}, which cannot be opened ({cause}), "
             "expected postgresql://USER:PASSWORD@HOST/DATABASE of a running server"
         ) from None
+
+
+def _open_database(url: str, heartbeat: int) -> RDBStorage:
+    for tries_left in reversed(range(5)):
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},
+                heartbeat_interval=heartbeat,
+                grace_period=6 * heartbeat,
+                heartbeat_stale_trial_callback=retry,
+            )
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            # Another machine is making the same tables.
+            if not tries_left:
+                raise
+            time.sleep(1)
+    raise AssertionError("not reached")
 
 
 def _check_first_line(path: Path) -> None:
@@ -112,8 +146,26 @@ def _check_first_line(path: Path) -> None:
         json.loads(first)["op_code"]
 
 
-def _hidden(url: str) -> str:
+def hidden(url: str) -> str:
+    """Return the address of a database without its password."""
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:
         return "an address of another form"
+
+
+@contextmanager
+def told(place: str) -> Iterator[None]:
+    """Turn what a storage raises when it is gone into a message.
+
+    Raises:
+        SweepError: the storage at ``place`` does not answer, or has lost the search.
+    """
+    try:
+        yield
+    except (OptunaError, sqlalchemy.exc.SQLAlchemyError, KeyError) as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise SweepError(
+            f"{place}: does not answer as it did ({cause}); what ended is kept there, "
+            "the same command goes on"
+        ) from None

@@ -13,6 +13,8 @@ from .studies import Case, Study, make_job, settings_of
 
 #: Loss of a net that gives each of ten classes the same probability.
 GUESSING = math.log(10)
+#: Test accuracy up to which a net is said to guess, which makes 0.1.
+BARELY = 0.11
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Row:
     Attributes:
         case: what was tried.
         num_runs: all of them.
-        num_diverged: those whose loss became infinite or no number.
+        num_diverged: those whose loss became no finite number.
         num_guessing: those that ended, no better than by guessing.
         losses: training loss in the last epoch, of the runs that ended, ``(runs,)``.
         accuracies: test accuracy after the last epoch, likewise, in 0..1.
@@ -75,14 +77,15 @@ def _row(case: Case, results: list[Json]) -> Row:
     losses = np.array([curves["loss_sample"][-1] for curves in ended])
     curves = np.array([curves["test_accuracy"] for curves in ended])
     seconds = [curves["seconds"] for curves in ended]
+    accuracies = curves[:, -1] if ended else np.array([])
     return Row(
         case,
         len(results),
         len(results) - len(ended),
         # Guessing wavers about its loss.
-        int(np.count_nonzero(losses > 0.99 * GUESSING)),
+        int(np.count_nonzero((losses > 0.99 * GUESSING) | (accuracies <= BARELY))),
         losses,
-        curves[:, -1] if ended else np.array([]),
+        accuracies,
         curves,
         float(np.mean(seconds)) if ended else math.nan,
     )

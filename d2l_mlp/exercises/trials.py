@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from .. import jobs
@@ -17,7 +17,7 @@ from ..run import Run
 from ..sweep import SweepError
 from ..training import TrainingDiverged
 from .space import HELD_OUT, Space, hold_out
-from .storage import open_storage
+from .storage import hidden, open_storage
 
 #: Trials that end the search, together.
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -38,6 +38,11 @@ class Place:
     path: Path
     url: str | None = None
     heartbeat: int = 10
+
+    @property
+    def text(self) -> str:
+        """Return where it is, without a password."""
+        return str(self.path) if self.url is None else hidden(self.url)
 
     def open(self) -> optuna.Study:
         """Return the study as one more process sees it."""
@@ -74,6 +79,9 @@ def create(place: Place, space: Space, release: str) -> optuna.Study:
         "held_out": HELD_OUT,
         "versions": {"mxnet": jobs.versions()["mxnet"]},
     }
+    if place.url is not None:
+        # Machines judge each other's signs of life by it.
+        facts["heartbeat"] = place.heartbeat
     storage = open_storage(place.path, place.url, place.heartbeat)
     try:
         study = optuna.create_study(
@@ -81,20 +89,21 @@ def create(place: Place, space: Space, release: str) -> optuna.Study:
         )
     except DuplicatedStudyError:
         study = optuna.load_study(study_name=place.name, storage=storage)
-        # The one who made it may be about to write.
-        for _ in range(50):
+        # The one who made it may be about to write, or have died before it could.
+        for _ in range(20):
             if "facts" in study.user_attrs:
                 break
             time.sleep(0.1)
-        found = study.user_attrs.get("facts")
+        found = study.user_attrs.get("facts", facts)
         if found != facts:
             raise SweepError(
                 f"study {place.name}: found one made of {found}, expected {facts}: "
                 "name another --study or --output"
             ) from None
-        return place.open()
-    study.enqueue_trial(space.chapters())
-    study.set_user_attr("facts", facts)
+    if "facts" not in study.user_attrs:
+        study.set_user_attr("facts", facts)
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(space.chapters(), skip_if_exists=True)
     return place.open()
 
 
@@ -116,16 +125,30 @@ def work(
     """Try settings until there are enough trials and none is queued."""
     study = place.open()
     data = jobs.load(root, release)
+    lost: set[int] = set()
 
     def objective(trial: optuna.Trial) -> float:
-        trial.set_user_attr("worker", name)
-        return try_setting(trial, space, data)
+        try:
+            trial.set_user_attr("worker", name)
+            return try_setting(trial, space, data)
+        except UpdateFinishedTrialError:
+            lost.add(trial.number)
+            raise
 
-    if len(study.get_trials(states=ENDED)) < num_trials:
-        enough = optuna.study.MaxTrialsCallback(num_trials, states=ENDED)
-        study.optimize(objective, callbacks=[enough])
-    while study.get_trials(states=(TrialState.WAITING,)):
-        study.optimize(objective, n_trials=1)
+    def optimize(**how: Any) -> None:
+        lost.clear()
+        try:
+            study.optimize(objective, **how)
+        except (UpdateFinishedTrialError, ValueError):
+            # This machine was asleep, and taken for dead: its trial is another's now.
+            if not lost:
+                raise
+
+    enough = optuna.study.MaxTrialsCallback(num_trials, states=ENDED)
+    while len(study.get_trials(deepcopy=False, states=ENDED)) < num_trials:
+        optimize(callbacks=[enough])
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        optimize(n_trials=1)
 
 
 def try_setting(trial: optuna.Trial, space: Space, data: FashionMNIST) -> float:
@@ -140,7 +163,6 @@ def try_setting(trial: optuna.Trial, space: Space, data: FashionMNIST) -> float:
     start = time.perf_counter()
     try:
         for result in run.epochs():
-            trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
             tenth, rest = divmod(10 * result.epoch, settings.num_epochs)
             if rest == 0:
                 trial.report(result.test_accuracy, tenth)
@@ -149,4 +171,6 @@ def try_setting(trial: optuna.Trial, space: Space, data: FashionMNIST) -> float:
     except TrainingDiverged:
         trial.set_user_attr("diverged", True)
         raise optuna.TrialPruned from None
+    finally:
+        trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
     return result.test_accuracy

@@ -8,11 +8,13 @@ import os
 import signal
 import time
 import uuid
+from dataclasses import replace
 
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.trials import Place
 from d2l_mlp.sweep import SweepError
 
+import psycopg
 import pytest
 from searching import RELEASE, SMALL, check_whole
 from test_search import start
@@ -65,6 +67,19 @@ def test_two_machines_one_of_which_dies(place, tmp_path):
     study = place.open()
     assert check_whole(study, 8), "it was at something"
     assert len(told) == len(set(told))
+
+
+def test_two_machines_may_start_at_once_on_a_new_database(place, tmp_path):
+    """Both make the tables; which of them is first must not matter."""
+    name = f"new_{place.name}"
+    with psycopg.connect(URL, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    new = replace(place, url=URL.rpartition("/")[0] + f"/{name}")
+    machines = [start(tmp_path, new, trials=2) for _ in range(2)]
+    for machine in machines:
+        machine.stdout.read()
+        assert machine.wait(60) == 0
+    check_whole(new.open(), 2)
 
 
 def test_another_space_is_refused(place):

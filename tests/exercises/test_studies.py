@@ -138,6 +138,13 @@ def test_a_figure_shows_means_and_standard_deviations(number):
     assert labels == [row.case.label for row in shown]
 
 
+def test_a_net_that_gives_one_answer_learned_nothing_whatever_its_loss():
+    study = STUDIES[3]
+    found = records_of(study, lambda job, seed, i: record(job, 0.1 if seed else 0.8))
+    rows = summarise(study, found, 2, range(3))
+    assert {row.outcome for row in rows} == {"2 of 3 learned nothing"}
+
+
 def test_one_run_has_no_deviation():
     assert mean_sd(np.array([0.88123]), 3) == "0.881"
     assert mean_sd(np.array([0.5, 0.7]), 3) == "0.600 ± 0.141"
