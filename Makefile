@@ -13,7 +13,7 @@ modules = $(subst /,.,$(basename $(shell find d2l_mlp -name '[a-z]*.py' | sort))
 .PHONY: help setup book compare demo test test-fast lint docs notebooks bench clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 setup: $(installed) ## make the virtual environment (PYTHON=python3.10, VENV=folder)
 
@@ -28,6 +28,9 @@ demo: $(installed) ## the classroom page, on this machine: open the teacher's li
 
 test: $(installed) ## run all tests, and every notebook from top to bottom
 	$(py) -m pytest --nbmake
+
+test-fast: $(installed) ## the tests that take under a minute together
+	$(py) -m pytest -m "not slow and not browser and not postgres" tests
 
 lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff check

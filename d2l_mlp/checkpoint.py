@@ -80,8 +80,10 @@ class Checkpoint:
             epochs=[_describe(result) for result in self.results],
             num_params=len(self.params),
         )
-        arrays = {_name(i): np.ascontiguousarray(p) for i, p in enumerate(self.params)}
+        arrays = {_name(i): param for i, param in enumerate(self.params)}
         arrays["batches"] = np.concatenate([_batches(r) for r in self.results])
+        # safetensors writes memory as it lies, and would mix up a transposed array's.
+        arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         arrays["record"] = np.frombuffer(record.model_dump_json().encode(), np.uint8)
         content = safetensors.numpy.save(arrays)
         line = _LINE.format(len(content), hashlib.sha256(content).hexdigest())

@@ -209,7 +209,7 @@ def train_epochs(
         sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
         if reduce is not None:
             sums = reduce(sums)
-        batches = sums[:-2].reshape(3, -1).T
+        batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
         train_loss, train_accuracy = _averages(batches, train_metric)
         test_accuracy = float(sums[-2] / sums[-1])
         if not math.isfinite(train_loss):

@@ -13,6 +13,45 @@ from mxnet import nd
 from mxnet.gluon.data.vision import datasets
 from processes import Group
 
+#: Modules whose tests start processes, or train for long; `make test-fast` leaves them
+#: out, and what wants a browser or a database.
+SLOW = {
+    "test_api",
+    "test_cli",
+    "test_cli_checkpoint",
+    "test_cli_compare",
+    "test_cli_exercise",
+    "test_cli_launch",
+    "test_cli_predict",
+    "test_compat",
+    "test_distributed",
+    "test_doctor",
+    "test_download_processes",
+    "test_fuzz",
+    "test_hybrid_epochs",
+    "test_killed_runs",
+    "test_packaging",
+    "test_runs",
+    "test_search",
+    "test_setup",
+    "test_stop",
+    "test_sweep",
+    "test_training",
+    "test_training_batches",
+    "test_twins",
+    "test_variants",
+}
+MARKS = {"test_browser": "browser", "test_postgres": "postgres"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        name = item.path.stem
+        mark = MARKS.get(name) or ("slow" if name in SLOW else None)
+        if mark:
+            item.add_marker(mark)
+
+
 # A busy machine is slow, not wrong.
 settings.register_profile("suite", deadline=None)
 settings.load_profile("suite")

@@ -65,11 +65,14 @@ def folder(tmp_path_factory):
     optimizer=st.none()
     | st.builds(Optimizer, num_update=st.integers(0, 10**9), learning_rate=finite),
     seed=st.integers(0, 2**31 - 1),
+    order=st.sampled_from("CF"),
 )
 @settings(max_examples=60)
 def test_what_is_read_is_what_was_written(
-    folder, params, batches, numbers, made_of, optimizer, seed
+    folder, params, batches, numbers, made_of, optimizer, seed, order
 ):
+    params = [np.asarray(param, order=order) for param in params]
+    batches = [np.asarray(part, order=order) for part in batches]
     random.seed(seed)
     np.random.seed(seed)
     np.random.normal(size=seed % 3), random.gauss(0, 1)
