@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -96,6 +97,10 @@ def read(path: Path, mend: bool = False) -> list[Json]:
         number = whole.count(b"\n") + 2 if whole else 1
         raise _no_record(path, number, torn)
     elif torn and mend:
+        warnings.warn(
+            f"{path}: left out its last line, cut short; that run is made again",
+            stacklevel=2,
+        )
         os.truncate(path, len(whole) + 1 if whole else 0)
     records = []
     for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):

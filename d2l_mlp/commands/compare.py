@@ -101,6 +101,9 @@ def compare(
     records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
+    console.print(
+        "holding the net against its twins, Gluon's and gluonbook's: an epoch of each"
+    )
     twins = hold_twins(data)
     figures = draw(comparison)
     _write(comparison, evidence, twins, figures, stands_on, output)

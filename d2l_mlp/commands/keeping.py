@@ -58,7 +58,9 @@ def keeping(
                 f"{folder} keeps the run as of epoch {max(epochs)}, the same command "
                 "with --resume goes on there"
             ) from None
-        raise
+        raise KeyboardInterrupt(
+            "no epoch had ended, so nothing is kept: the same command starts anew"
+        ) from None
 
 
 def _epochs(

@@ -8,15 +8,14 @@ from typing import Annotated
 
 import typer
 
-from .book import KVStore
+from .book import KVStore, book
 
 BOOK = "book"
+_book = typer.Typer(add_completion=False)
+_book.command()(book)
 
 
 def launch(
-    command: Annotated[
-        list[str], typer.Argument(help="After --: book and its options.")
-    ],
     num_workers: Annotated[
         int, typer.Option(min=1, help="Processes to learn, each from its share.")
     ],
@@ -32,6 +31,9 @@ def launch(
     host_ip: Annotated[
         str | None, typer.Option(help="This machine's address, as the hosts reach it.")
     ] = None,
+    command: Annotated[
+        list[str] | None, typer.Argument(help="After --: book and its options.")
+    ] = None,
 ) -> None:
     """Run `book` over several processes, here or on several hosts by ssh.
 
@@ -39,10 +41,15 @@ def launch(
     """
     from ..launcher import launch as start
 
-    if command[0] != BOOK:
+    if not command or command[0] != BOOK:
+        found = repr(command[0]) if command else "none"
         raise typer.BadParameter(
-            f"found {command[0]!r}, expected {BOOK}", param_hint="command"
+            f"found {found}, expected {BOOK} behind --, as in launch --num-workers 2 "
+            "-- book --fast",
+            param_hint="command",
         )
+    # Once here, so that a mistake is told of once, before any process is started.
+    typer.main.get_command(_book).make_context(BOOK, command[1:])
     if not any(word.partition("=")[0] == "--kvstore" for word in command):
         command = [*command, "--kvstore", KVStore.DIST_SYNC.value]
     program = [sys.executable, "-m", __package__.partition(".")[0]]

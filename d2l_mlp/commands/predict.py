@@ -37,7 +37,8 @@ def predict(
             probabilities = probabilities_of(to_image(path.read_bytes()), arrays)
         except (OSError, ValueError) as error:
             # The other pictures are none the worse for it.
-            console.print(f"{path}: {error}")
+            cause = error.strerror if isinstance(error, OSError) else None
+            console.print(f"{path}: {cause or error}")
             failed = True
             continue
         best = np.argsort(-probabilities)[:top]

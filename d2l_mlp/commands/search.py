@@ -71,7 +71,7 @@ def exercise_4(
     output = output or Path(f"output/exercise-4{suffix}")
     check_output(output)
     release = load_fashion_mnist(root).release
-    stands_on = headline("the trial's number", release)
+    stands_on = headline("of each trial: its number", release)
     console.print(stands_on)
     place = Place(study or name, output / "search.journal", storage, heartbeat)
     workers = jobs or _compat.count_processors()

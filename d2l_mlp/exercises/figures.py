@@ -21,7 +21,8 @@ def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
     """Return a figure of final test accuracy and loss, curves, and seconds an epoch.
 
     Points are means over the seeds, bars their standard deviation; a case of which a
-    run diverged or learned nothing has a cross at the foot of the panel, and no point.
+    run diverged or learned nothing has a cross at the foot of the panel, which is no
+    value, and a hollow point, the mean of the runs that ended.
 
     Args:
         study: the exercise.
@@ -85,6 +86,9 @@ def _draw_ends(
             axes.plot(i, 0.04, "X", color=color, markersize=11, transform=foot)
             words = {"color": color, "ha": "center", "rotation": 90, "fontsize": 10}
             axes.text(i, 0.1, row.outcome, transform=foot, **words)
+            if len(values[i]):
+                hollow = {"color": color, "marker": style["marker"], "mfc": "white"}
+                axes.plot(i, values[i].mean(), **hollow)
 
 
 def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
@@ -104,10 +108,13 @@ def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
             epochs,
             row.curves.mean(axis=0),
             dashes,
+            marker=".",
             color=plt.get_cmap("viridis")(shade),
             label=label,
         )
     axes.set(xlabel="epoch", ylabel="test accuracy, mean")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axes.get_xlim()[1] < 1.5:
+        axes.set_xlim(0.5, 1.5)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=9, ncols=2, loc="lower right")
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -42,6 +42,8 @@ def draw(study: optuna.Study, title: str = "") -> dict[str, Figure]:
         figure = drawn.get_figure(root=True)
         assert figure is not None
         figure.set_size_inches(11, 5.5)
+        # Optuna puts one of its titles at the left.
+        drawn.set_title("", loc="left")
         drawn.set_title(title, fontsize="medium")
         figure.tight_layout()
         figures[name] = figure

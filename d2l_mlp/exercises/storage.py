@@ -109,7 +109,7 @@ def open_storage(
             ) from None
     try:
         address = sqlalchemy.engine.make_url(url)
-        if address.drivername == "postgresql":
+        if address.drivername in ("postgresql", "postgres"):
             address = address.set(drivername="postgresql+psycopg")
         return _open_database(address.render_as_string(hide_password=False), heartbeat)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
@@ -151,7 +151,7 @@ def hidden(url: str) -> str:
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
     except sqlalchemy.exc.ArgumentError:
-        return "an address of another form"
+        return "no address of a database"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ def table(study: Study, rows: Sequence[Row]) -> Table:
         result.add_column(study.series)
     for name in ("runs", "training loss", "test accuracy", "seconds an epoch"):
         result.add_column(name, justify="right", no_wrap=True)
-    result.add_column("")
+    result.add_column("failed runs")
     for row in rows:
         result.add_row(
             row.case.label,

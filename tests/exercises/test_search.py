@@ -83,7 +83,9 @@ def test_the_end_and_its_figures(searched):
     assert 0 < found.minutes < 10 and found.span > 0
     figures = draw(study, "a title")
     assert set(figures) == {"history", "importance", "parallel"}
-    assert all(figure.axes[0].get_title() == "a title" for figure in figures.values())
+    for figure in figures.values():
+        assert figure.axes[0].get_title() == "a title"
+        assert figure.axes[0].get_title("left") == ""
 
 
 def test_another_space_or_release_is_refused(searched):
