@@ -180,7 +180,6 @@ def _test(
     """Train the chosen setting on all images, and read the test set."""
     from .._files import write_whole
     from ..exercises.outcome import (
-        command_of,
         final_accuracies,
         make_final_jobs,
         to_json,
@@ -197,7 +196,7 @@ def _test(
         f"test accuracy {mean_sd(accuracies, 4)} over {len(accuracies)} seeds "
         f"({', '.join(f'{value:.4f}' for value in accuracies)})"
     )
-    console.print(f"to repeat it: {command_of(found.chosen)}")
+    console.print(f"to repeat the first: {found.command}")
     path = output / "search.json"
     text = json.dumps(to_json(found, accuracies, facts), indent=1) + "\n"
     write_whole(path, text.encode())

@@ -48,6 +48,11 @@ class Found:
     minutes: float
     span: float
 
+    @property
+    def command(self) -> str:
+        """Return the command of the first final run; the others have other seeds."""
+        return command_of(replace(self.chosen, seed=0))
+
 
 def conclude(study: optuna.Study, num_best: int = 5) -> Found:
     """Return what ``study`` has found so far.
@@ -135,5 +140,5 @@ def to_json(found: Found, accuracies: np.ndarray, facts: dict[str, Any]) -> Json
         ],
         "test_accuracies": accuracies.tolist(),
         "test_accuracy": mean_sd(accuracies, 4),
-        "command": command_of(found.chosen),
+        "command": found.command,
     }

@@ -240,7 +240,7 @@ def test_the_whole_exercise_ends_in_a_test_and_its_command(
     assert stored["tests"] == 1 and len(finals) == 2
     assert sorted(stored["test_accuracies"]) == sorted(finals)
     assert f"test accuracy {stored['test_accuracy']} over 2 seeds" in text
-    assert f"to repeat it: {stored['command']}" in text
+    assert f"to repeat the first: {stored['command']}" in text
     assert stored["chosen"] == stored["best"][0]["settings"]
     assert {p.stem for p in folder.glob("*.png")} == {
         "history",
