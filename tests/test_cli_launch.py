@@ -102,9 +102,11 @@ def alone_linear(tmp_path):
         (["--num-workers", 2], 2, "command"),
         (["--num-workers", 2, "--", "doctor"], 2, "found 'doctor', expected book"),
         (["--num-workers", 2, "--hosts", "none", "--", "book"], 2, "--hosts"),
-        (["--num-workers", 2, "--", "book", "--lr", "a\nb"], 1, "no line break"),
+        (["--num-workers", 2, "--", "book", "--output", "a\nb"], 1, "no line break"),
         (["--num-workers", 1, "--", "book", "--kvstore", "local"], 1, "found local"),
-        (["--num-workers", 2, "--", "book", "--lr", "0"], 1, "found '0'"),
+        # Told before any process is started, and once.
+        (["--num-workers", 2, "--", "book", "--lr", "0"], 2, "found '0'"),
+        (["--num-workers", 2, "--", "book", "--num-epoch", 1], 2, "No such option"),
         # A worker that fails when the others are there already.
         (["--num-workers", 2, "--", "book", "--batch-size", 3], 1, "batch of 1 images"),
     ],
@@ -114,6 +116,8 @@ def test_what_cannot_be_launched_is_told(arguments, code, message, group, tmp_pa
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code
     assert message in stderr and "Traceback" not in stderr
+    if code == 2:
+        assert stderr.count("Usage: ") == 1
     assert not group.alive()
 
 

@@ -18,6 +18,7 @@ def test_a_notebook_is_kept_executed_and_clean(path):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert all(cell.metadata == {} for cell in notebook.cells)
+    assert "site-packages" not in path.read_text(), "a warning with a machine's path"
     kinds = {output.output_type for cell in cells for output in cell.outputs}
     assert kinds and "error" not in kinds
 
