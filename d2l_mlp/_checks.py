@@ -69,7 +69,7 @@ def weight_decay(
     """Refuse a weight decay that is none, or that a trainer would not see."""
     if not (isinstance(wd, (int, float)) and 0 <= wd < math.inf):
         raise ValueError(f"wd: found {wd!r}, expected a finite number, at least 0")
-    if lr is not None and lr * wd >= 1:
+    if isinstance(lr, (int, float)) and lr * wd >= 1:
         raise ValueError(
             f"wd: found {wd} at learning rate {lr}, expected a product below 1: the "
             "parameters would change their signs"

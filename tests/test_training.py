@@ -276,6 +276,10 @@ def test_a_diverged_run_names_epoch_and_learning_rate():
         ({"trainer": "sgd"}, "trainer: found str"),
         ({"wd": -0.1}, "wd: found -0.1, expected a finite number, at least 0"),
         ({"wd": float("nan")}, "wd: found nan"),
+        (
+            {"wd": 10.0, "lr": 0.1},
+            "wd: found 10.0 at learning rate 0.1, expected a pro",
+        ),
         ({"wd": 0.1, "trainer": SimpleNamespace(step=1, learning_rate=1)}, "beside a"),
         ({"trainer": SimpleNamespace(step=1, learning_rate=-1)}, "rate: found -1"),
         ({"batch_size": True}, "batch_size: found True"),
