@@ -75,6 +75,14 @@ def _draw_ends(
         capsize=4,
         **style,
     )
+    for i, row in enumerate(rows):
+        if row.outcome and len(values[i]):
+            hollow = {
+                "color": style["color"],
+                "marker": style["marker"],
+                "mfc": "white",
+            }
+            axes.plot(i, values[i].mean(), **hollow)
     if any(row.outcome for row in rows):
         # Room for the words at the foot.
         low, high = axes.get_ylim()
@@ -85,10 +93,8 @@ def _draw_ends(
             color = style["color"]
             axes.plot(i, 0.04, "X", color=color, markersize=11, transform=foot)
             words = {"color": color, "ha": "center", "rotation": 90, "fontsize": 10}
-            axes.text(i, 0.1, row.outcome, transform=foot, **words)
-            if len(values[i]):
-                hollow = {"color": color, "marker": style["marker"], "mfc": "white"}
-                axes.plot(i, values[i].mean(), **hollow)
+            # Beside the place where a hollow point may be.
+            axes.text(i - 0.25, 0.1, row.outcome, transform=foot, **words)
 
 
 def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
