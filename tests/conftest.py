@@ -31,6 +31,7 @@ SLOW = {
     "test_hybrid_epochs",
     "test_killed_runs",
     "test_packaging",
+    "test_resuming",
     "test_runs",
     "test_search",
     "test_setup",
