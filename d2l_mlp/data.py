@@ -1,10 +1,9 @@
-"""Fashion-MNIST: find it, load it into memory, serve it in batches."""
+"""Fashion-MNIST: find it, and load it into memory."""
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from mxnet import nd
 
 from ._checks import whole_number
 from .download import fetch
+from .loader import BatchLoader as BatchLoader
+from .loader import Place as Place
 from .releases import (
     DEBIAN_FOLDER,
     URLS,
@@ -28,10 +29,6 @@ TEXT_LABELS = (
     "t-shirt", "trouser", "pullover", "dress", "coat",
     "sandal", "shirt", "sneaker", "bag", "ankle boot",
 )  # fmt: skip
-
-
-#: A batch's X and y, and NumPy's views of their memory.
-Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -51,97 +48,6 @@ class FashionMNIST:
     test_labels: np.ndarray
     release: str
     folder: Path
-
-
-class BatchLoader:
-    """Batches of images and labels from arrays in memory, re-iterable.
-
-    Each pass gives ``(X, y)`` with X float32 ``(batch, 1, height, width)`` in [0, 1]
-    and y int32 ``(batch,)``; the last batch may be smaller. The bits and, under the
-    same ``numpy.random.seed``, the order are those of Gluon's
-    ``DataLoader(dataset.transform_first(ToTensor()), batch_size, shuffle)``.
-
-    Args:
-        images: uint8 ``(n, height, width, 1)``.
-        labels: whole numbers in 0..9, ``(n,)``.
-        batch_size: images a batch, at least 1.
-        shuffle: draw a new order from ``numpy.random`` at each pass.
-        resize: side in pixels, or ``(width, height)``, to scale the images to.
-        release: id of the release that the images come from, if any.
-        part: ``(rank, workers)``; of each batch only the share of that worker is given,
-            under the same seed a share of the same batch for all.
-
-    Raises:
-        ValueError: a wrong shape, dtype, label, batch size or size in pixels; or a
-            batch with fewer images than workers.
-    """
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        batch_size: int,
-        shuffle: bool = False,
-        resize: int | tuple[int, int] | None = None,
-        release: str | None = None,
-        part: tuple[int, int] = (0, 1),
-    ) -> None:
-        _check_arrays(images, labels)
-        self.images = images
-        self.labels = labels.astype(np.int32)
-        self.batch_size = whole_number("batch_size", batch_size)
-        self.shuffle = shuffle
-        self.resize = None if resize is None else _check_size(resize)
-        self.release = release
-        self.part = _check_part(part, len(labels), self.batch_size)
-
-    def __len__(self) -> int:
-        """Return the number of batches in a pass."""
-        return -(-len(self.labels) // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
-        """Start a new pass, in a new order if ``shuffle`` is set."""
-        return self.batches(lambda shape: None)
-
-    def batches(
-        self, place: Callable[[tuple[int, ...]], Place | None]
-    ) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
-        """Start a new pass that writes its batches where ``place`` says.
-
-        Args:
-            place: is given the shape of an X, and returns X and y and NumPy's views of
-                their memory, or None for new arrays.
-        """
-        order = np.arange(len(self.labels))
-        if self.shuffle:
-            # Gluon's RandomSampler draws its order from the same generator.
-            np.random.shuffle(order)
-        height, width = self.resize[::-1] if self.resize else self.images.shape[1:3]
-        for start in range(0, len(order), self.batch_size):
-            batch = self._share(order[start : start + self.batch_size])
-            images = self._images(batch)
-            shape = (len(batch), 1, height, width)
-            placed = place(shape)
-            # Divided per batch: 47 MB of bytes stay in memory, not 188 MB of floats.
-            if placed is None:
-                X = np.divide(images.reshape(shape), np.float32(255), dtype=np.float32)
-                yield nd.from_numpy(X), nd.from_numpy(self.labels[batch])
-            else:
-                X, y, X_view, y_view = placed
-                np.divide(images.reshape(shape), np.float32(255), out=X_view)
-                np.take(self.labels, batch, out=y_view, mode="clip")
-                yield X, y
-
-    def _share(self, batch: np.ndarray) -> np.ndarray:
-        rank, workers = self.part
-        return batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
-
-    def _images(self, batch: np.ndarray) -> np.ndarray:
-        # Far quicker than self.images[batch], which looks at each index first.
-        images = self.images.take(batch, axis=0, mode="clip")
-        if self.resize is None:
-            return images
-        return nd.image.resize(nd.array(images, dtype="uint8"), self.resize).asnumpy()
 
 
 def load_data_fashion_mnist(
@@ -266,41 +172,3 @@ def get_fashion_mnist_labels(labels: np.ndarray | nd.NDArray | list[int]) -> lis
         if number not in range(len(TEXT_LABELS)):
             raise ValueError(f"labels: found {number}, expected 0 to 9")
     return [TEXT_LABELS[int(number)] for number in numbers]
-
-
-def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
-    sides = resize if isinstance(resize, (tuple, list)) else (resize, resize)
-    if len(sides) != 2:
-        raise ValueError(f"resize: found {resize}, expected a side or (width, height)")
-    width, height = (whole_number("resize", side) for side in sides)
-    return width, height
-
-
-def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
-    rank = whole_number("part[0]", part[0], least=0)
-    workers = whole_number("part[1]", part[1], least=rank + 1)
-    last = n % batch_size or min(n, batch_size)
-    if 0 < last < workers:
-        raise ValueError(
-            f"part: found {workers} workers for a last batch of {last} images (of {n}, "
-            f"in batches of {batch_size}), expected at least one image for each: take "
-            "another batch_size, or fewer workers"
-        )
-    return rank, workers
-
-
-def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
-    shape = images.shape
-    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 1 or 0 in shape[1:]:
-        raise ValueError(
-            f"images: found {images.dtype} {shape}, "
-            "expected uint8 (n, height, width, 1)"
-        )
-    if labels.shape != shape[:1]:
-        raise ValueError(f"labels: found shape {labels.shape}, expected {shape[:1]}")
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: found {labels.dtype}, expected whole numbers")
-    if len(labels) and (labels.min() < 0 or labels.max() > 9):
-        raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
-        )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from mxnet import gluon, nd
 
 from . import _checks
 from .models import Net
+from .results import BatchResult as BatchResult
+from .results import EpochResult as EpochResult
+from .results import averages, check_metric
 from .steps import Batches, EagerStep, Loss, Step, fed, make_step
 from .steps import sgd as sgd
 
@@ -25,66 +27,6 @@ LearningRate = float | Callable[[int], float]
 
 class TrainingDiverged(ArithmeticError):
     """The training loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What an epoch ends with; as text, the book's line.
-
-    Attributes:
-        epoch: counted from 1.
-        train_loss: mean over the epoch, as the parameters were at each batch.
-        train_accuracy: share in 0..1, likewise.
-        test_accuracy: share in 0..1, after the epoch.
-        seconds: the epoch's time, its test pass included.
-        batches: float64 ``(batches, 3)``: each one's summed loss, its number of right
-            answers and its size.
-    """
-
-    epoch: int
-    train_loss: float
-    train_accuracy: float
-    test_accuracy: float
-    seconds: float
-    batches: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    def averaged(self, train_metric: str) -> tuple[float, float]:
-        """Return training loss and accuracy as another ``train_metric`` has them.
-
-        Raises:
-            ValueError: the epoch's batches were not kept, or another ``train_metric``.
-        """
-        if self.batches is None:
-            raise ValueError("batches: found none, expected an epoch of train_epochs")
-        return _averages(self.batches, train_metric)
-
-    def __str__(self) -> str:
-        return (
-            f"epoch {self.epoch}, loss {self.train_loss:.4f}, "
-            f"train acc {self.train_accuracy:.3f}, test acc {self.test_accuracy:.3f}"
-        )
-
-
-@dataclass(frozen=True)
-class BatchResult:
-    """What a batch ends with.
-
-    Attributes:
-        epoch: counted from 1.
-        batch: counted from 1 in each epoch.
-        loss: mean over the batch, before the update.
-        accuracy: share in 0..1, likewise.
-        lr: learning rate of the update; None with a trainer.
-        sync: brings ``params`` up to date in the middle of an epoch, where a static
-            graph holds what was learned.
-    """
-
-    epoch: int
-    batch: int
-    loss: float
-    accuracy: float
-    lr: float | None
-    sync: Callable[[], None] = field(repr=False, compare=False)
 
 
 def seed_everything(seed: int) -> None:
@@ -210,7 +152,7 @@ def train_epochs(
         if reduce is not None:
             sums = reduce(sums)
         batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
-        train_loss, train_accuracy = _averages(batches, train_metric)
+        train_loss, train_accuracy = averages(batches, train_metric)
         test_accuracy = float(sums[-2] / sums[-1])
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
@@ -279,25 +221,10 @@ def _fetch(scalars: list) -> np.ndarray:
     return np.asarray(scalars, np.float64)
 
 
-def _averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
-    losses, correct, sizes = batches.T
-    _check_metric(train_metric)
-    if train_metric == "batch":
-        return float(np.mean(losses / sizes)), float(np.mean(correct / sizes))
-    return float(losses.sum() / sizes.sum()), float(correct.sum() / sizes.sum())
-
-
 def _check_arguments(num_epochs: int, batch_size: int, train_metric: str) -> None:
     _checks.whole_number("num_epochs", num_epochs)
     _checks.whole_number("batch_size", batch_size)
-    _check_metric(train_metric)
-
-
-def _check_metric(train_metric: str) -> None:
-    if train_metric not in ("sample", "batch"):
-        raise ValueError(
-            f"train_metric: found {train_metric!r}, expected 'sample' or 'batch'"
-        )
+    check_metric(train_metric)
 
 
 def _check_passes(epoch: int, **sizes: int) -> None:

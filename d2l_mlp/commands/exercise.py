@@ -23,42 +23,21 @@ Output = Annotated[
 ]
 
 
-@app.command("1")
-def exercise_1(
-    seeds: Seeds = 3,
-    num_epochs: Epochs = 10,
-    jobs: Jobs = None,
-    root: Root = None,
-    output: Output = None,
-) -> None:
-    """Change the number of hidden units, from 16 to 4096."""
-    _answer(1, seeds, num_epochs, jobs, root, output)
+def _add(number: int, what: str) -> None:
+    @app.command(str(number), help=f"{what}.")
+    def exercise(
+        seeds: Seeds = 3,
+        num_epochs: Epochs = 10,
+        jobs: Jobs = None,
+        root: Root = None,
+        output: Output = None,
+    ) -> None:
+        _answer(number, seeds, num_epochs, jobs, root, output)
 
 
-@app.command("2")
-def exercise_2(
-    seeds: Seeds = 3,
-    num_epochs: Epochs = 10,
-    jobs: Jobs = None,
-    root: Root = None,
-    output: Output = None,
-) -> None:
-    """Add one more hidden layer, and two, and three."""
-    _answer(2, seeds, num_epochs, jobs, root, output)
-
-
-@app.command("3")
-def exercise_3(
-    seeds: Seeds = 3,
-    num_epochs: Epochs = 10,
-    jobs: Jobs = None,
-    root: Root = None,
-    output: Output = None,
-) -> None:
-    """Change the learning rate, from 0.003 to 3."""
-    _answer(3, seeds, num_epochs, jobs, root, output)
-
-
+_add(1, "Change the number of hidden units, from 16 to 4096")
+_add(2, "Add one more hidden layer, and two, and three")
+_add(3, "Change the learning rate, from 0.003 to 3")
 app.command("4")(exercise_4)
 
 
