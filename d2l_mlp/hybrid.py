@@ -218,8 +218,8 @@ class HybridStep:
         weights = {name: self._transposed.get(name, p) for name, p in params.items()}
         plain = verify.Plain(self._net, self._loss, params)
         descends = self._trainer is None
-        verify.verify(
-            traced, bound, plain, weights, X, y, descends, first=not self._bound
+        verify.Verification(traced, bound, plain, weights, descends).verify(
+            X, y, first=not self._bound
         )
         return bound
 

@@ -22,9 +22,8 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from . import _compat
+from . import _compat, _stop
 
-STOPPED = 130
 #: Seconds that processes have to end when told to.
 GRACE = 1.0
 
@@ -115,7 +114,7 @@ def _run(arguments: list[str], environment: dict[str, str]) -> int:
         return min(max(code, -code), 1)
     except KeyboardInterrupt:
         print("stopped: all processes on this machine are ended", file=sys.stderr)
-        return STOPPED
+        return _stop.STOPPED
     finally:
         _end_group(process.pid)
         process.wait()

@@ -20,6 +20,8 @@ from mxnet import gluon, nd
 from . import _checks
 from .data import BatchLoader, load_data_fashion_mnist
 from .models import Net, gluon_twin, init_params, load_params, make_net
+from .schedules import SCHEDULES as SCHEDULES
+from .schedules import make_schedule as make_schedule
 from .steps import Loss
 from .training import (
     BatchResult,
@@ -28,36 +30,6 @@ from .training import (
     seed_everything,
     train_epochs,
 )
-
-#: Modes of GluonCV's LRScheduler.
-SCHEDULES = ("constant", "linear", "poly", "cosine")
-
-
-def make_schedule(
-    mode: str, lr: float, num_updates: int, first_update: int = 0
-) -> LearningRate:
-    """Return ``lr``, or a function that lets it fall over ``num_updates`` updates.
-
-    The last update's learning rate is the last above 0.
-
-    Args:
-        mode: one of ``SCHEDULES``.
-        lr: learning rate of the first update, above 0.
-        num_updates: updates of the whole run.
-        first_update: the number by which the first one is asked for.
-
-    Raises:
-        ValueError: another ``mode``.
-    """
-    if mode not in SCHEDULES:
-        expected = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule: found {mode!r}, expected one of {expected}")
-    if mode == "constant":
-        return lr
-    from gluoncv.utils import LRScheduler
-
-    # It would give 0 at the last iteration that it is told of.
-    return LRScheduler(mode, base_lr=lr, niters=num_updates + 1, offset=first_update)
 
 
 def describe_layers(num_hiddens: Sequence[int]) -> str:

@@ -61,9 +61,11 @@ def sweep(
     whole_number("num_workers", num_workers)
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path):
-        kept = {_key(record["job"]): record for record in read(path, mend=True)}
-        missing = {_key(job): job for job in jobs if _key(job) not in kept}
-        yield from (kept[key] for key in dict.fromkeys(map(_key, jobs)) if key in kept)
+        kept = {key(record["job"]): record for record in read(path, mend=True)}
+        missing = {key(job): job for job in jobs if key(job) not in kept}
+        yield from (
+            kept[each] for each in dict.fromkeys(map(key, jobs)) if each in kept
+        )
         if not missing:
             return
         with path.open("a", encoding="utf-8") as file:
@@ -128,12 +130,13 @@ def _no_record(path: Path, number: int, line: bytes) -> SweepError:
 
 def count_missing(jobs: Sequence[Json], path: Path) -> tuple[int, int]:
     """Return how many different ``jobs`` there are, and how many ``path`` lacks."""
-    kept = {_key(record["job"]) for record in read(path)}
-    keys = set(map(_key, jobs))
+    kept = {key(record["job"]) for record in read(path)}
+    keys = set(map(key, jobs))
     return len(keys), len(keys - kept)
 
 
-def _key(job: Json) -> str:
+def key(job: Json) -> str:
+    """Return what equal jobs, and no others, have in common."""
     return json.dumps(job, sort_keys=True)
 
 
@@ -141,7 +144,7 @@ def _run(
     work: Callable[[Json], Json], jobs: list[Json], num_workers: int
 ) -> Iterator[Json]:
     """Yield each job's record as it ends, then raise what went wrong with others."""
-    tries = dict.fromkeys(map(_key, jobs), 0)
+    tries = dict.fromkeys(map(key, jobs), 0)
     failures: list[SweepError] = []
     with one_thread():
         while jobs:
@@ -157,13 +160,13 @@ def _run(
                         yield {"job": job, "result": future.result()}
                     except (pebble.ProcessExpired, BrokenProcessPool) as death:
                         # The second is a worker's death while it starts.
-                        tries[_key(job)] += 1
-                        if tries[_key(job)] < TRIES:
+                        tries[key(job)] += 1
+                        if tries[key(job)] < TRIES:
                             jobs.append(job)
                         else:
                             failures.append(_deaths(job, death))
                     except Exception as error:
-                        failures.append(SweepError(f"{error} (in the job {_key(job)})"))
+                        failures.append(SweepError(f"{error} (in the job {key(job)})"))
             finally:
                 pool.stop()
                 pool.join()
@@ -197,7 +200,7 @@ def _start_worker() -> None:
 def _deaths(job: Json, death: Exception) -> SweepError:
     code = getattr(death, "exitcode", "unknown")
     return SweepError(
-        f"{TRIES} worker processes died (exit code {code}) on the job {_key(job)}; on "
+        f"{TRIES} worker processes died (exit code {code}) on the job {key(job)}; on "
         "-9, for lack of memory, let fewer work at a time"
     )
 

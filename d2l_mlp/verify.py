@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from mxnet import autograd, nd
@@ -33,116 +34,114 @@ class _OtherGradients(NotTraceable):
     pass
 
 
-def verify(
-    traced: Graph,
-    bound: Bound,
-    plain: Plain,
-    weights: dict[str, nd.NDArray],
-    X: nd.NDArray,
-    y: nd.NDArray,
-    descends: bool,
-    first: bool,
-) -> None:
-    """Hold a graph's scores, loss and gradients against the plain net's, once.
+@dataclass(frozen=True)
+class Verification:
+    """A graph beside the plain net that it is to be.
 
-    At a kink, as ReLU has at 0, rounding decides which gradient it is, and at 0 itself
-    the operator: ``nd.maximum`` gives 1 there and ``Activation`` 0, as both may. That
-    is where all units of a layer are off and the next one's biases are still 0. With
-    other images, or biases, the kink is elsewhere, and a wrong graph is as wrong: it is
-    tried on the images and, if need be, on their mirror images, and on parameters moved
-    a little.
-
-    Args:
+    Attributes:
         traced: the graph.
         bound: the graph in memory; its inputs are overwritten.
         plain: the net.
         weights: the parameters as they stand in the graph, by name; left as they were.
-        X: a batch's images.
-        y: its labels.
         descends: whether the backward pass updates the weights.
-        first: whether no other graph of this net has been verified.
-
-    Raises:
-        NotTraceable: they differ.
     """
-    y.copyto(bound.inputs[1])
-    mirrored = X.flip(axis=X.ndim - 1)
-    for images, moved in ((X, False), (mirrored, False), (X, True)):
-        images.copyto(bound.inputs[0])
+
+    traced: Graph
+    bound: Bound
+    plain: Plain
+    weights: dict[str, nd.NDArray]
+    descends: bool
+
+    def verify(self, X: nd.NDArray, y: nd.NDArray, first: bool) -> None:
+        """Hold scores, loss and gradients against the plain net's, once.
+
+        At a kink, as ReLU has at 0, rounding decides which gradient it is, and at 0
+        itself the operator: ``nd.maximum`` gives 1 there and ``Activation`` 0, as both
+        may. That is where all units of a layer are off and the next one's biases are
+        still 0. With other images, or biases, the kink is elsewhere, and a wrong graph
+        is as wrong: it is tried on the images and, if need be, on their mirror images,
+        and on parameters moved a little.
+
+        Args:
+            X: a batch's images.
+            y: its labels.
+            first: whether no other graph of this net has been verified.
+
+        Raises:
+            NotTraceable: they differ.
+        """
+        y.copyto(self.bound.inputs[1])
+        mirrored = X.flip(axis=X.ndim - 1)
+        for images, moved in ((X, False), (mirrored, False), (X, True)):
+            images.copyto(self.bound.inputs[0])
+            try:
+                with self._moved() if moved else nullcontext():
+                    self._hold(images, y)
+            except _OtherGradients as error:
+                refusal = error
+            else:
+                return
+        if first or self.bound.outputs[0][0] / y.size < BLOWN_UP:
+            raise refusal
+
+    @contextmanager
+    def _moved(self) -> Iterator[None]:
+        """Move each parameter by a little, in both of its places, and back."""
+        params, weights = self.plain.params, self.weights
+        places = [*params.values(), *weights.values()]
+        before = [array.copy() for array in places]
+        # A generator of its own, so that the run's stays where it is.
+        random = np.random.RandomState(0)
+        for name, param in params.items():
+            size = 1e-3 + 0.01 * float(np.abs(param.asnumpy()).max())
+            param[:] = param + nd.array(size * random.randn(*param.shape))
+            if weights[name] is not param:
+                weights[name][:] = self._as_graph_has(name, param)
         try:
-            with _moved(traced, plain.params, weights) if moved else nullcontext():
-                _hold(traced, bound, plain, weights, images, y, descends)
-        except _OtherGradients as error:
-            refusal = error
-        else:
+            yield
+        finally:
+            for array, old in zip(places, before, strict=True):
+                array[:] = old
+
+    def _hold(self, X: nd.NDArray, y: nd.NDArray) -> None:
+        bound, plain, weights = self.bound, self.plain, self.weights
+        bound.forward(is_train=False)
+        _compare("scores without training", bound.outputs[1], plain.net(X).asnumpy())
+        bound.pairs = None
+        if self.traced.is_random():
+            # Two training passes through a dropout are two different nets.
             return
-    if first or bound.outputs[0][0] / y.size < BLOWN_UP:
-        raise refusal
-
-
-@contextmanager
-def _moved(
-    traced: Graph, params: dict[str, nd.NDArray], weights: dict[str, nd.NDArray]
-) -> Iterator[None]:
-    """Move each parameter by a little, in both of its places, and back."""
-    places = [*params.items(), *weights.items()]
-    before = [array.copy() for _, array in places]
-    # A generator of its own, so that the run's stays where it is.
-    random = np.random.RandomState(0)
-    for name, param in params.items():
-        size = 1e-3 + 0.01 * float(np.abs(param.asnumpy()).max())
-        param[:] = param + nd.array(size * random.randn(*param.shape))
-        if weights[name] is not param:
-            weights[name][:] = param.T if name in traced.transposed else param
-    try:
-        yield
-    finally:
-        for (_, array), old in zip(places, before, strict=True):
-            array[:] = old
-
-
-def _hold(
-    traced: Graph,
-    bound: Bound,
-    plain: Plain,
-    weights: dict[str, nd.NDArray],
-    X: nd.NDArray,
-    y: nd.NDArray,
-    descends: bool,
-) -> None:
-    bound.forward(is_train=False)
-    _compare("scores without training", bound.outputs[1], plain.net(X).asnumpy())
-    bound.pairs = None
-    if traced.is_random():
-        # Two training passes through a dropout are two different nets.
-        return
-    with autograd.record():
-        loss_sum = plain.loss(plain.net(X), y).sum()
-    loss_sum.backward()
-    expected = {name: param.grad.asnumpy() for name, param in plain.params.items()}
-    before = {name: weight.asnumpy() for name, weight in weights.items()}
-    bound.forward(is_train=True)
-    _compare("loss", bound.outputs[0], loss_sum.asnumpy())
-    if descends:
+        with autograd.record():
+            loss_sum = plain.loss(plain.net(X), y).sum()
+        loss_sum.backward()
+        expected = {name: param.grad.asnumpy() for name, param in plain.params.items()}
+        before = {name: weight.asnumpy() for name, weight in weights.items()}
+        bound.forward(is_train=True)
+        _compare("loss", bound.outputs[0], loss_sum.asnumpy())
+        if not self.descends:
+            bound.backward()
+            for name, param in plain.params.items():
+                _compare("gradients", param.grad.asnumpy(), expected[name])
+            return
         # Not by the learning rate, which may be too small to show a gradient.
         bound.scale_loss(-1.0)
-    bound.backward()
-    if descends:
+        bound.backward()
         bound.add_gradients()
         after = {name: weight.asnumpy() for name, weight in weights.items()}
         for name, weight in weights.items():
             weight[:] = before[name]
-    for name, param in plain.params.items():
-        if not descends:
-            _compare("gradients", param.grad.asnumpy(), expected[name])
-            continue
-        # Of infinite ones, as training that diverges has, nothing is asked.
-        with np.errstate(invalid="ignore"):
-            descent = before[name] - after[name]
-        descent = descent.T if name in traced.transposed else descent
-        # A sum is rounded to the last bit of the weight, however small the step.
-        rounding = 2.0**-22 * np.abs(before[name]).max()
-        _compare("gradients", descent, expected[name], rounding)
+        for name in plain.params:
+            # Of infinite ones, as training that diverges has, nothing is asked.
+            with np.errstate(invalid="ignore"):
+                descent = before[name] - after[name]
+            # A sum is rounded to the last bit of the weight, however small the step.
+            rounding = 2.0**-22 * np.abs(before[name]).max()
+            descent = self._as_graph_has(name, descent)
+            _compare("gradients", descent, expected[name], rounding)
+
+    def _as_graph_has(self, name: str, array: Any) -> Any:
+        """Turn a parameter, or back, if the graph has it transposed."""
+        return array.T if name in self.traced.transposed else array
 
 
 def _compare(

@@ -6,6 +6,10 @@ import re
 import subprocess
 import sys
 
+from d2l_mlp.commands import options
+from d2l_mlp.distributed import KINDS
+from d2l_mlp.run import SCHEDULES
+
 import pytest
 
 LINE = r"epoch (\d+), loss (\S+), train acc (\S+), test acc (\S+)"
@@ -157,3 +161,8 @@ def test_a_damaged_file_is_warned_of_in_a_line(tmp_path):
     damaged, instead = done.stderr.splitlines()
     assert damaged.startswith(f"warning: damaged data file: {tmp_path}/train-images")
     assert instead.startswith("warning: ") and "; using /" in instead
+
+
+def test_options_offer_what_there_is():
+    assert [each.value for each in options.Schedule] == list(SCHEDULES)
+    assert [each.value for each in options.KVStore] == list(KINDS)

@@ -157,7 +157,7 @@ def test_images_that_a_layer_is_dead_for_are_no_reason_to_refuse(fashion_mnist, 
 
 def test_a_dead_net_is_no_reason_to_refuse(fashion_mnist, monkeypatch):
     """Its bias's gradient is a thousand equal terms, rounded the same way at each."""
-    monkeypatch.setattr(verify, "_moved", None)  # without another try
+    monkeypatch.setattr(verify.Verification, "_moved", None)  # without another try
     images = fashion_mnist.train_images[:1000].reshape(-1, 1, 28, 28)
     X, y = nd.array(images / 255), nd.zeros(1000, dtype="int32")
     params = models.init_params(8)

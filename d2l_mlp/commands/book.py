@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import enum
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,74 +13,21 @@ import typer
 from .. import _compat
 from .common import Root, check_output, console, progress_bar
 from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
+from .options import (
+    KVStore,
+    Schedule,
+    parse_dropout,
+    parse_hiddens,
+    parse_lr,
+    parse_scale,
+    parse_wd,
+)
 
 if TYPE_CHECKING:
     from ..distributed import Workers
     from ..editions import Edition
     from ..run import Run
     from ..training import EpochResult
-
-# A wider layer would take more than 3 GB for its weights and their gradient.
-MOST_HIDDENS = 500_000
-
-
-class KVStore(str, enum.Enum):
-    """How several processes share what they learn."""
-
-    LOCAL = "local"
-    DIST_SYNC = "dist_sync"
-    DIST_ASYNC = "dist_async"
-
-
-def _parse_hiddens(text: str) -> tuple[int, ...]:
-    try:
-        hiddens = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        hiddens = ()
-    if not hiddens or min(hiddens) < 1 or max(hiddens) > MOST_HIDDENS:
-        raise typer.BadParameter(
-            f"found {text!r}, expected whole numbers from 1 to {MOST_HIDDENS}, "
-            "such as 256 or 256,128"
-        )
-    return hiddens
-
-
-def _parse_number(text: str, fits: Callable[[float], bool], expected: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and fits(number)):
-        raise typer.BadParameter(f"found {text!r}, expected {expected}")
-    return number
-
-
-def _parse_lr(text: str) -> float:
-    return _parse_number(text, lambda lr: lr > 0, "a finite number above 0")
-
-
-def _parse_scale(text: str) -> float | str:
-    if text == "he":
-        return text
-    expected = "a finite number above 0, or he"
-    return _parse_number(text, lambda scale: scale > 0, expected)
-
-
-def _parse_dropout(text: str) -> float:
-    return _parse_number(text, lambda share: 0 <= share < 1, "at least 0, below 1")
-
-
-def _parse_wd(text: str) -> float:
-    return _parse_number(text, lambda wd: wd >= 0, "a finite number from 0 on")
-
-
-class Schedule(str, enum.Enum):
-    """How the learning rate falls; the modes of ``run.SCHEDULES``."""
-
-    CONSTANT = "constant"
-    LINEAR = "linear"
-    POLY = "poly"
-    COSINE = "cosine"
 
 
 def book(
@@ -92,13 +37,13 @@ def book(
     num_hiddens: Annotated[
         tuple | None,
         typer.Option(
-            parser=_parse_hiddens, metavar="UNITS", help="256; 256,128 for two layers."
+            parser=parse_hiddens, metavar="UNITS", help="256; 256,128 for two layers."
         ),
     ] = None,
     lr: Annotated[
         float | None,
         typer.Option(
-            parser=_parse_lr, help="0.5, or 0.1 with --linear, as in the book."
+            parser=parse_lr, help="0.5, or 0.1 with --linear, as in the book."
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 256,
@@ -117,14 +62,14 @@ def book(
     scale: Annotated[
         float,
         typer.Option(
-            parser=_parse_scale, help="Standard deviation of the first weights, or he."
+            parser=parse_scale, help="Standard deviation of the first weights, or he."
         ),
     ] = 0.01,
     dropout: Annotated[
         float,
-        typer.Option(parser=_parse_dropout, help="Share of hidden units left out."),
+        typer.Option(parser=parse_dropout, help="Share of hidden units left out."),
     ] = 0.0,
-    wd: Annotated[float, typer.Option(parser=_parse_wd, help="Weight decay.")] = 0.0,
+    wd: Annotated[float, typer.Option(parser=parse_wd, help="Weight decay.")] = 0.0,
     fast: Annotated[
         bool, typer.Option("--fast", help="Train a static graph of the net.")
     ] = False,

@@ -25,6 +25,11 @@ Jobs = Annotated[
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
+def table_console() -> Console:
+    """Return a console for tables, which mark up their cells and fold them."""
+    return Console(highlight=False, width=None if console.is_terminal else 120)
+
+
 def progress_bar() -> Progress:
     """Return a bar with the time left; it is disabled where there is no terminal."""
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

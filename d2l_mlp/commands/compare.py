@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from .. import _compat
-from .common import Jobs, Root, as_text, check_output, console, run_jobs
+from .common import Jobs, Root, as_text, check_output, console, run_jobs, table_console
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,8 +155,7 @@ def _plan(
 def _show(comparison: Comparison, evidence: list, twins: list) -> None:
     from ..book import tables
 
-    # Tables mark up their cells and fold them; other lines are left as they are.
-    wide = Console(highlight=False, width=None if console.is_terminal else 120)
+    wide = table_console()
     for edition, split in comparison.runs:
         wide.print(tables.cells_table(comparison, edition, split))
     wide.print(tables.verdicts_table(comparison))

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from .. import _compat
-from .common import Jobs, Root, as_text, check_output, console, run_jobs
+from .common import Jobs, Root, as_text, check_output, console, run_jobs, table_console
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
@@ -72,7 +71,7 @@ def _answer(
     work = partial(train, root=as_text(root))
     records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
     rows = summarise(study, records, num_epochs, seeds)
-    wide = Console(highlight=False, width=None if console.is_terminal else 120)
+    wide = table_console()
     wide.print(table(study, rows))
     for line in answer(study, rows):
         console.print(line)

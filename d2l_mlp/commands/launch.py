@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .book import KVStore, book
+from .book import book
+from .options import KVStore
 
 BOOK = "book"
 _book = typer.Typer(add_completion=False)

@@ -16,18 +16,18 @@ from ..sweep import Json
 from .studies import make_job
 from .summary import mean_sd
 
-#: Where each setting of a run stands on the command line of ``book``.
-OPTIONS = {
-    "num_hiddens": "--num-hiddens",
-    "lr": "--lr",
-    "batch_size": "--batch-size",
-    "num_epochs": "--num-epochs",
-    "schedule": "--schedule",
-    "scale": "--scale",
-    "dropout": "--dropout",
-    "wd": "--wd",
-    "seed": "--seed",
-}
+#: Settings that the command line of ``book`` takes, each under its own name.
+OPTIONS = (
+    "num_hiddens",
+    "lr",
+    "batch_size",
+    "num_epochs",
+    "schedule",
+    "scale",
+    "dropout",
+    "wd",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def final_accuracies(records: Sequence[Json]) -> np.ndarray:
 def command_of(settings: Settings) -> str:
     """Return the command that repeats a run of ``settings``."""
     default, parts = Settings(), ["python -m d2l_mlp book --fast"]
-    for name, option in OPTIONS.items():
+    for name in OPTIONS:
         value = getattr(settings, name)
         if value != getattr(default, name) or name == "seed":
             text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            parts.append(f"{option} {text}")
+            parts.append(f"--{name.replace('_', '-')} {text}")
     return " ".join(parts)
 
 

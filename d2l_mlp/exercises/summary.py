@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..sweep import Json
+from ..sweep import Json, key
 from .studies import Case, Study, make_job, settings_of
 
 #: Loss of a net that gives each of ten classes the same probability.
@@ -56,20 +56,13 @@ def summarise(
     study: Study, records: Sequence[Json], num_epochs: int, seeds: Sequence[int]
 ) -> list[Row]:
     """Return a row for each of the study's cases, from the records of its jobs."""
-    results = {_key(record["job"]): record["result"] for record in records}
+    results = {key(record["job"]): record["result"] for record in records}
     release = records[0]["job"]["release"]
     rows = []
     for case in study.cases:
-        job_keys = [
-            _key(make_job(settings_of(case, num_epochs, seed), release))
-            for seed in seeds
-        ]
-        rows.append(_row(case, [results[key] for key in job_keys]))
+        settings = [settings_of(case, num_epochs, seed) for seed in seeds]
+        rows.append(_row(case, [results[key(make_job(s, release))] for s in settings]))
     return rows
-
-
-def _key(job: Json) -> str:
-    return repr(sorted(job["settings"].items())) + job["release"]
 
 
 def _row(case: Case, results: list[Json]) -> Row:
