@@ -17,8 +17,8 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
     What stood there before stays until all parts of ``content`` are on the disk.
 
     Raises:
-        OSError: it cannot be written, a full disk among the causes; or there is
-            something there that is no file.
+        OSError: it cannot be written, a full disk among the causes, or there is
+            something there that is no file; names the file.
     """
     # What a link names, not the link.
     path = Path(os.path.realpath(path))
@@ -33,6 +33,10 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
             # A name may reach the disk before what it names does.
             os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        # A disk that is full does not say whose it is.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -67,12 +67,19 @@ def main() -> None:
     except MemoryError:
         sys.exit("error: the machine's memory is full: take fewer units or images")
     except (ValueError, ArithmeticError, ImportError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {_describe(error)}")
     except RuntimeError as error:
         # MXNet's own errors bring the trace of its C++ code; the cause comes last.
         sys.exit(f"error: {str(error).strip().splitlines()[-1]}")
     finally:
         _stop.ignore()
+
+
+def _describe(error: Exception) -> str:
+    """Return the message; the system's own without its number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _print_warning(message: Warning | str, *_: object) -> None:

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import resource
 import subprocess
 import sys
 
@@ -166,3 +167,14 @@ def test_a_damaged_file_is_warned_of_in_a_line(tmp_path):
 def test_options_offer_what_there_is():
     assert [each.value for each in options.Schedule] == list(SCHEDULES)
     assert [each.value for each in options.KVStore] == list(KINDS)
+
+
+def test_a_picture_for_which_there_is_no_room_is_named(tmp_path):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    options = ["--fast", "--num-hiddens", 8, "--num-epochs", 1, "--output", tmp_path]
+    done = run("book", *options, preexec_fn=limit)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path}/predictions.png: File too large\n"
+    assert list(tmp_path.iterdir()) == []

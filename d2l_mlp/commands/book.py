@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import _compat
-from .common import Root, check_output, console, progress_bar
+from .common import Root, check_output, console, progress_bar, save_figure
 from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
 from .options import (
     KVStore,
@@ -223,5 +223,4 @@ def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) 
         "curves.png": plotting.plot_curves(results, edition.epochs, title),
     }
     for name, figure in figures.items():
-        figure.savefig(output / name, dpi=120, bbox_inches="tight")
-        console.print(f"wrote {output / name}")
+        save_figure(figure, output / name, dpi=120, bbox_inches="tight")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from .. import _compat
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ..sweep import Json
 
 Root = Annotated[
@@ -48,6 +51,25 @@ def check_output(folder: Path, option: str = "--output") -> None:
             "expected a folder for what it makes",
             param_hint=option,
         ) from None
+
+
+def save(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all, and say so.
+
+    Raises:
+        OSError: it cannot be written; names the file.
+    """
+    from .._files import write_whole
+
+    write_whole(path, content)
+    console.print(f"wrote {path}")
+
+
+def save_figure(figure: Figure, path: Path, **options: Any) -> None:
+    """Write a figure as PNG, and say so; ``options`` are those of ``savefig``."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", **{"dpi": 110} | options)
+    save(path, content.getvalue())
 
 
 def as_text(root: Path | None) -> str | None:

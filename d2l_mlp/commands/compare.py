@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import _compat
-from .common import Jobs, Root, as_text, check_output, console, run_jobs, table_console
+from .common import (
+    Jobs,
+    Root,
+    as_text,
+    check_output,
+    console,
+    run_jobs,
+    save,
+    save_figure,
+    table_console,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -195,8 +205,6 @@ def _write(
         "report.html": page,
     }
     for name, text in texts.items():
-        (output / name).write_text(text, encoding="utf-8")
-        console.print(f"wrote {output / name}")
+        save(output / name, text.encode())
     for name, figure in figures.items():
-        figure.savefig(output / f"{name}.png", dpi=110)
-        console.print(f"wrote {output / name}.png")
+        save_figure(figure, output / f"{name}.png")

@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 from .. import _compat
-from .common import Jobs, Root, as_text, check_output, console, run_jobs, table_console
+from .common import (
+    Jobs,
+    Root,
+    as_text,
+    check_output,
+    console,
+    run_jobs,
+    save_figure,
+    table_console,
+)
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
@@ -75,6 +84,4 @@ def _answer(
     wide.print(table(study, rows))
     for line in answer(study, rows):
         console.print(line)
-    path = output / "figure.png"
-    draw(study, rows, stands_on).savefig(path, dpi=110)
-    console.print(f"wrote {path}")
+    save_figure(draw(study, rows, stands_on), output / "figure.png")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import _compat
-from .common import Jobs, Root, as_text, check_output, console, progress_bar, run_jobs
+from .common import (
+    Jobs,
+    Root,
+    as_text,
+    check_output,
+    console,
+    progress_bar,
+    run_jobs,
+    save,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +64,7 @@ def exercise_4(
     """
     _compat.load_mxnet()
     try:
+        from ..exercises.search_figures import draw
         from ..exercises.space import PLAIN, REGULARISED
         from ..exercises.storage import told
         from ..exercises.trials import Place
@@ -81,8 +92,8 @@ def exercise_4(
         # Told within the lock: what is said is of the trials that are there.
         with told(place.text):
             found = _tell(study_found)
-            for path in _draw(study_found, stands_on, output):
-                console.print(f"wrote {path}")
+            for figure_name, figure in draw(study_found, stands_on).items():
+                save_figure(figure, output / f"{figure_name}.png")
             if seeds:
                 facts = {
                     "headline": stands_on,
@@ -141,16 +152,6 @@ def _tell(study: optuna.Study) -> Found:
     return found
 
 
-def _draw(study: optuna.Study, title: str, output: Path) -> list[Path]:
-    from ..exercises.search_figures import draw
-
-    paths = []
-    for name, figure in draw(study, title).items():
-        paths.append(output / f"{name}.png")
-        figure.savefig(paths[-1], dpi=110)
-    return paths
-
-
 def _count_tests(study: optuna.Study, found: Found) -> int:
     """Note that the test set is read for the chosen setting; return for how many."""
     from ..jobs import to_json
@@ -178,7 +179,6 @@ def _test(
     output: Path,
 ) -> None:
     """Train the chosen setting on all images, and read the test set."""
-    from .._files import write_whole
     from ..exercises.outcome import (
         final_accuracies,
         make_final_jobs,
@@ -197,7 +197,5 @@ def _test(
         f"({', '.join(f'{value:.4f}' for value in accuracies)})"
     )
     console.print(f"to repeat the first: {found.command}")
-    path = output / "search.json"
     text = json.dumps(to_json(found, accuracies, facts), indent=1) + "\n"
-    write_whole(path, text.encode())
-    console.print(f"wrote {path}")
+    save(output / "search.json", text.encode())

@@ -56,45 +56,34 @@ def search(
     Raises:
         SweepError: as ``create``; or a trial failed, or workers keep dying.
     """
-    with told(place.text):
-        yield from _search(place, space, num_trials, num_workers, release, root)
-
-
-def _search(
-    place: Place,
-    space: Space,
-    num_trials: int,
-    num_workers: int,
-    release: str,
-    root: str | None,
-) -> Iterator[FrozenTrial]:
-    study = create(place, space, release)
-    if place.url is None:
-        # No other process is on the journal: what runs there is a dead one's.
-        _retry_all(study, _running(study))
-    seen = {trial.number for trial in study.get_trials(states=ENDED)}
     task = (place, space, num_trials, release, root)
     nameless = _Nameless(6 * place.heartbeat)
-    with _Workers(study, task, num_workers) as workers:
-        while True:
-            workers.tend()
-            for trial in study.get_trials(states=ENDED):
-                if trial.number not in seen:
-                    seen.add(trial.number)
-                    workers.deaths = 0
-                    yield trial
-            if not workers.idle:
-                continue
-            optuna.storages.fail_stale_trials(study)
-            _retry_all(study, nameless.dead(study))
-            waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-            if to_do := max(num_trials - len(seen), len(waiting)):
-                workers.start(to_do)
-            elif not _running(study):
-                return
-            else:
-                # Other machines are at the last ones, or one of them is dead.
-                time.sleep(0.5)
+    with told(place.text):
+        study = create(place, space, release)
+        if place.url is None:
+            # No other process is on the journal: what runs there is a dead one's.
+            _retry_all(study, _running(study))
+        seen = {trial.number for trial in study.get_trials(states=ENDED)}
+        with _Workers(study, task, num_workers) as workers:
+            while True:
+                workers.tend()
+                for trial in study.get_trials(states=ENDED):
+                    if trial.number not in seen:
+                        seen.add(trial.number)
+                        workers.deaths = 0
+                        yield trial
+                if not workers.idle:
+                    continue
+                optuna.storages.fail_stale_trials(study)
+                _retry_all(study, nameless.dead(study))
+                waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+                if to_do := max(num_trials - len(seen), len(waiting)):
+                    workers.start(to_do)
+                elif not _running(study):
+                    return
+                else:
+                    # Other machines are at the last ones, or one of them is dead.
+                    time.sleep(0.5)
 
 
 class _Workers:
