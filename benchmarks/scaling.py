@@ -126,7 +126,8 @@ def main() -> None:
     for _ in range(options.rounds):
         for case in cases:
             case.run(options.epochs)
-    print("| net | who | min s | median s | of one process | MB a step, on paper | measured |")
+    columns = ("net", "who", "min s", "median s", "of one process")
+    print(f"| {' | '.join(columns)} | MB a step, on paper | measured |")
     print("|---|---|---|---|---|---|---|")
     for case in cases:
         alone = next(c for c in cases if c.net == case.net)
