@@ -24,6 +24,7 @@ SLOW = {
     "test_cli_launch",
     "test_cli_predict",
     "test_compat",
+    "test_determinism",
     "test_distributed",
     "test_doctor",
     "test_download_processes",

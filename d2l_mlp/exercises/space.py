@@ -36,7 +36,7 @@ class Space:
         wd: weight decay, smallest and largest, by their logarithm; None to use none.
     """
 
-    num_epochs: tuple[int, ...] = (10, 20, 40, 60)
+    num_epochs: tuple[int, ...] = (10, 20, 40, 60, 100)
     lr: tuple[float, float] = (0.03, 1.0)
     num_layers: int = 3
     units: tuple[int, ...] = (128, 256, 512, 1024)

@@ -1,0 +1,76 @@
+"""What docs/determinism.md promises of two runs from the same seed."""
+
+import os
+import subprocess
+import sys
+
+from d2l_mlp.models import load_arrays
+
+import numpy as np
+import pytest
+from processes import numbers
+
+KINDS = {
+    "plain": [],
+    "static graph": ["--fast"],
+    "Gluon": ["--gluon"],
+    "with all options": [
+        "--fast",
+        "--dropout",
+        "0.2",
+        "--wd",
+        "1e-4",
+        "--schedule",
+        "cosine",
+    ],
+}
+
+
+def run(folder, *options, threads=None):
+    """Return the lines, and the trained parameters, of a run of one epoch."""
+    path = folder / f"{len(list(folder.iterdir()))}.npz"
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    if threads is not None:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    arguments = ["book", "--num-epochs", "1", *options, "--output", folder / "pictures"]
+    done = subprocess.run(
+        [sys.executable, "-m", "d2l_mlp", *map(str, arguments), "--save", path],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    # The file's name is each run's own.
+    lines = [line for line in done.stdout.splitlines() if str(path) not in line]
+    return lines, load_arrays(path)
+
+
+def same_bits(one, other):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
+def test_the_same_seed_gives_the_same_bits(tmp_path, options):
+    lines, params = run(tmp_path, *options)
+    again, params_again = run(tmp_path, *options)
+    assert lines == again
+    assert same_bits(params, params_again)
+
+
+@pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
+def test_one_thread_repeats_itself(tmp_path, options):
+    (_, params), (_, again) = (run(tmp_path, *options, threads=1) for _ in "ab")
+    assert same_bits(params, again)
+    _, others = run(tmp_path, *options, "--seed", "1", threads=1)
+    assert not same_bits(params, others)
+
+
+@pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
+def test_one_thread_and_two_agree_at_a_small_learning_rate(tmp_path, options):
+    (lines, one), (others, two) = (
+        run(tmp_path, *options, "--lr", "0.1", threads=n) for n in (1, 2)
+    )
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    found = [numbers("\n".join(text)) for text in (lines, others)]
+    np.testing.assert_allclose(*found, atol=1.01e-3)

@@ -1,0 +1,178 @@
+"""Each command that README and docs show is run: here, made small, or elsewhere."""
+
+import ast
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+from d2l_mlp import cli
+
+import pytest
+from PIL import Image
+from shown import PAGES, ROOT, commands, inline
+
+PREFIX = "python -m d2l_mlp "
+
+#: What is put behind a command of ours, by its beginning, to make it small; an option
+#: that is given twice counts as given last.
+SMALLER = {
+    "book": "--num-epochs 1",
+    "compare": "--seeds 3 --jobs 2 --editions small.json",
+    "doctor": "",
+    "exercise 4": "--trials 1 --seeds 1 --jobs 1",
+    "exercise": "--seeds 1 --num-epochs 1",
+    "launch": "--num-epochs 1 --fast",
+    "predict": "",
+}
+
+#: What cannot be run here, by a part of it, and what runs it: a test, a script, or CI.
+ELSEWHERE = {
+    "git clone": ".ci/run",
+    "sudo apt-get": "tests/test_setup.py::test_missing_library_is_installed_by_root",
+    "-m venv": "scripts/setup.sh",
+    "-m pip install": "scripts/setup.sh",
+    "pip install .": "tests/test_packaging.py::test_wheel_carries_data_and_stubs",
+    "pip install --no-deps gluonbook": "requirements.txt",
+    "-m pytest": "Makefile",
+    "sh scripts/with_postgres.sh": ".ci/run",
+    "docker": "Dockerfile",
+    "-m ipykernel install": "tests/test_notebooks.py",
+    "jupyter execute": "tests/test_notebooks.py",
+    "postgresql": "tests/exercises/test_postgres.py",
+    "optuna-dashboard": "tests/exercises/test_search.py",
+    "--hosts": "tests/test_distributed.py::test_over_two_hosts",
+    "--release 2017-08-26": "tests/test_find_release.py",
+    "benchmarks/": "benchmarks",
+    "demo": "tests/test_shown_commands.py::test_demo_serves_its_page",
+    "pre-commit install": ".pre-commit-config.yaml",
+    "git diff": ".ci/run",
+}
+
+
+def elsewhere(command):
+    return next((where for part, where in ELSEWHERE.items() if part in command), None)
+
+
+def is_ours(command):
+    return PREFIX in command and not elsewhere(command)
+
+
+SHOWN = {page: commands(page) for page in PAGES}
+ALL = [command for page in PAGES for command in (*SHOWN[page], *inline(page))]
+
+
+def test_no_command_is_without_its_run():
+    assert len(ALL) > 50
+    for command in ALL:
+        assert command.startswith("make ") or is_ours(command) or elsewhere(command), (
+            f"{command}: nothing runs it"
+        )
+
+
+@pytest.mark.parametrize("part", ELSEWHERE)
+def test_what_runs_it_is_there(part):
+    path, _, name = ELSEWHERE[part].partition("::")
+    assert any(part in command for command in ALL), "it is shown nowhere any more"
+    assert (ROOT / path).exists()
+    if name:
+        tree = ast.parse((ROOT / path).read_text())
+        assert name in {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
+
+
+@pytest.mark.parametrize(
+    "target", sorted({c.split()[1] for c in ALL if c.startswith("make ")})
+)
+def test_make_knows_the_target(target):
+    done = subprocess.run(
+        ["make", "-n", target], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, fashion_mnist):
+    """Where a reader would be: with pictures of their own."""
+    folder = tmp_path_factory.mktemp("reader")
+    picture = Image.fromarray(255 - fashion_mnist.test_images[0, :, :, 0])
+    for name in ("shoe.jpg", "photo.jpg"):
+        picture.resize((280, 280)).save(folder / name)
+    edition = {
+        "title": "small", "source": "this test", "train_metric": "batch",
+        "hidden_units": [8], "batch_size": 256, "lr": 0.5,
+        "epochs": [[0.9, 0.68, 0.77], [0.6, 0.78, 0.8]],
+    }  # fmt: skip
+    editions = [edition | {"id": id} for id in ("gluon-chapter", "other")]
+    (folder / "small.json").write_text(json.dumps({"editions": editions}))
+    return folder
+
+
+def smaller(command):
+    """Return the arguments of one of our commands, with what makes it small."""
+    text = command.partition(PREFIX)[2]
+    more = next(more for start, more in SMALLER.items() if text.startswith(start))
+    if "--suspects" in text:
+        more += " --suspects 1"
+    return [*shlex.split(text), *shlex.split(more)]
+
+
+def run(arguments, folder):
+    """Run in this process what starts no others, and saves the start."""
+    if arguments[0] in ("book", "predict", "doctor"):
+        done = cli.app(arguments, standalone_mode=False)
+        assert done in (0, None), arguments
+        return
+    done = subprocess.run(
+        [sys.executable, "-m", "d2l_mlp", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+OURS = list(
+    dict.fromkeys(
+        command[command.index(PREFIX) :]
+        for page in PAGES
+        for command in (*SHOWN[page], *inline(page))
+        if is_ours(command)
+    )
+)
+
+
+# In the order of the pages: what one saves the next one reads.
+@pytest.mark.parametrize("command", OURS)
+def test_a_shown_command_runs(command, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    run(smaller(command), folder)
+
+
+def test_demo_serves_its_page(tmp_path):
+    shown = [c for c in ALL if PREFIX + "demo" in c]
+    assert shown == [PREFIX + "demo --host 0.0.0.0"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "d2l_mlp", "demo", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    try:
+        for line in process.stdout:
+            if "http://" in line:
+                break
+        address = line[line.index("http://") :].split()[0]
+        with urllib.request.urlopen(address, timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        assert process.wait(10) == 130
+        assert time.monotonic() - start < 5
