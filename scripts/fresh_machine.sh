@@ -18,17 +18,22 @@ die() { say "$*"; exit 1; }
 # --- inside: called again by itself, in namespaces of its own -------------------------
 
 # Debian's mirror and suite, as apt-get here knows them: "address suite".
-sources() { apt-get indextargets --format '$(REPO_URI) $(RELEASE)' \
-    'Created-By: Packages' 'Component: main'; }
+sources() {
+    # shellcheck disable=SC2016  # for apt-get to fill in
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' \
+        'Created-By: Packages' 'Component: main'
+}
 
 # A file goes to the same path in the root. A folder that the root lacks is shown there,
 # with the one it lies in where that is lacking too: an index has its files beside it.
+shown=
 take_over() {
     if [ -d "$1" ]; then
         for path in "$(dirname "$1")" "$1"; do
             [ ! -e "$root$path" ] || continue
             mkdir -p "$root$path"
             mount --bind -o ro "$path" "$root$path"
+            shown="$shown --exclude=$root$path"
         done
     elif [ -f "$1" ]; then
         mkdir -p "$root$(dirname "$1")"
@@ -71,8 +76,10 @@ inside() {
         die "debootstrap failed: $(tail -n 1 "$root.log"). Is $SUITE on the mirror?" \
             "apt-get update, or SUITE=name, and run again."
     mount -t proc proc "$root/proc"
-    mkdir -p "$root/dev/shm" "$root$HOME"
+    mkdir -p "$root/dev/shm" "$root/dev/pts" "$root$HOME"
     mount -t tmpfs tmpfs "$root/dev/shm"
+    mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+    ln -sf pts/ptmx "$root/dev/ptmx"
     take_settings_over
     printf '[safe]\n\tdirectory = *\n' >"$root.gitconfig"
     GIT_CONFIG_GLOBAL=$root.gitconfig git clone -q "file://$PWD" "$root/d2l_mlp"
@@ -95,7 +102,8 @@ inside() {
     done
 }
 
-size() { du -smx "$root" | awk '{print $1 " MB"}'; }
+# shellcheck disable=SC2086  # each a word
+size() { du -smx $shown "$root" | awk '{print $1 " MB"}'; }
 
 # --- outside -------------------------------------------------------------------------
 

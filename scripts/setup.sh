@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh                           set up .venv
 #   VENV=folder PYTHON=python3.10 scripts/setup.sh
+#   WHEELS=folder scripts/setup.sh             without network, from what make wheels made
 #   scripts/setup.sh --which-python            only print the Python it would take
 set -eu
 
@@ -99,6 +100,9 @@ make_venv() {
 
 # Prints the Python 3.11 that uv, a package on PyPI, brings into the user's home.
 python_from_uv() {
+    [ -z "${WHEELS:-}" ] ||
+        die "found no working Python 3.10 to 3.13, and WHEELS has none. Install the one" \
+            "that the wheels are for; then make again."
     say "no working Python 3.10 to 3.13 here; getting 3.11 with uv"
     if ! command -v uv >/dev/null; then
         can_venv python3 || die "uv needs a Python to install it. $(by_hand python3-venv)"
@@ -144,9 +148,24 @@ get_data() {
         say "no package dataset-fashion-mnist; the data (31 MB) is downloaded at first use"
 }
 
+# With WHEELS nothing is asked of an index, nor of what pip's settings name.
 pip_install() {
+    if [ -n "${WHEELS:-}" ]; then
+        set -- --no-index --find-links "$WHEELS" "$@"
+        export PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
+    fi
     "$venv/bin/python" -m pip install -q --no-deps --no-input --disable-pip-version-check "$@" ||
         die "pip failed (see above); mend that, then make again."
+}
+
+check_wheels() {
+    [ -n "${WHEELS:-}" ] || return 0
+    version=$(usable "$venv/bin/python")
+    for wheel in "$WHEELS"/numpy-*-cp"$(echo "$version" | tr -d .)"-*.whl; do
+        [ ! -e "$wheel" ] || return 0
+    done
+    die "found no wheels for Python $version in WHEELS=$WHEELS, expected what make wheels" \
+        "makes with that Python; name another folder, or PYTHON=name."
 }
 
 get_packages() {
@@ -168,6 +187,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' HUP INT TERM
 keep_or_make_venv
+check_wheels
 get_libraries
 get_data
 get_packages
