@@ -116,7 +116,7 @@ fi
 [ "${1:-}" != --help ] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit; }
 [ $# != 0 ] || set -- book test
 for target in "$@"; do
-    grep -q "^$target: .*##" Makefile ||
+    sed -n 's/^\([a-z-]*\):.*##.*/\1/p' Makefile | grep -qxF -e "$target" ||
         die "found argument $target, expected targets of the Makefile (see make help) or --help"
 done
 [ "$(id -u)" = 0 ] || die "found user $(id -un), expected root, who may chroot; use sudo"
