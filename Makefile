@@ -4,13 +4,15 @@
 VENV ?= .venv
 # An interpreter for a new VENV; without it, setup.sh takes the newest that will do.
 PYTHON ?=
+# A folder that `make wheels` made, to set up from it without network.
+WHEELS ?=
 
 py := $(VENV)/bin/python
 installed := $(VENV)/.installed
 modules = $(subst /,.,$(basename $(shell find d2l_mlp -name '[a-z]*.py' | sort)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book compare demo test test-fast lint docs notebooks bench clean
+.PHONY: help setup book compare demo test test-fast lint docs notebooks bench wheels clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -53,6 +55,10 @@ bench: $(installed) .venv-bench/.installed ## time this project and its peers
 	.venv-bench/bin/python -m pip install -q -r benchmarks/requirements.txt
 	touch $@
 
+wheels: $(installed) ## gather every package in wheels/, to set up where there is no network
+	$(py) -m pip wheel -q --no-deps --use-pep517 --no-build-isolation -r requirements.txt -w wheels
+	@echo "wrote wheels/: copy it; there, make setup WHEELS=wheels"
+
 clean: ## remove the environment, caches and build products; results stay
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -60,4 +66,4 @@ clean: ## remove the environment, caches and build products; results stay
 
 # setup.sh writes the stamp last, so that a run cut short is mended by the next.
 $(installed): requirements.txt
-	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh scripts/setup.sh
+	@VENV="$(VENV)" PYTHON="$(PYTHON)" WHEELS="$(WHEELS)" sh scripts/setup.sh

@@ -1,8 +1,8 @@
 """What MXNet 1.9.1 needs of its surroundings, done before it loads; nothing else.
 
-MXNet's last release reads a name that numpy has dropped since, its library wants two
+MXNet's last release reads names that numpy has dropped since, its library wants two
 shared libraries of the system, and the OpenBLAS inside it does not know the processors
-that came after it. Here the name is given back, the kernels are chosen, and a failure
+that came after it. Here the names are given back, the kernels are chosen, and a failure
 to load is told in one message.
 """
 
@@ -16,11 +16,12 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-PYTHONS = ((3, 10), (3, 11), (3, 12))
+PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 
 MACHINE = "Linux x86_64"
 PIP = f"{sys.executable} -m pip install"
@@ -28,7 +29,15 @@ PIP = f"{sys.executable} -m pip install"
 REINSTALL = f"make clean setup, or {PIP} --no-deps -r requirements.txt"
 
 #: The numpy that requirements.txt has for this Python.
-NUMPY = "1.23.5" if sys.version_info < (3, 12) else "1.26.4"
+NUMPY = {(3, 12): "1.26.4", (3, 13): "2.1.3"}.get(sys.version_info[:2], "1.23.5")
+
+#: What numpy 2 has dropped of the names that MXNet reads -> what it calls them now.
+RENAMED_BY_NUMPY_2 = {
+    **{"Inf": "inf", "PINF": "inf", "NaN": "nan", "NAN": "nan"},
+    **{"alltrue": "all", "sometrue": "any", "product": "prod", "round_": "round"},
+}
+#: The ones that numpy 1 has too only to say that they are gone.
+FINANCIAL = ("mirr", "npv", "pmt", "ppmt", "pv", "rate")
 
 #: Shared library of the system -> the Debian package that brings it.
 LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
@@ -61,8 +70,7 @@ class MXNetUnavailable(ImportError):
 def prepare() -> None:
     """Ready numpy and the environment for MXNet; may be called any number of times.
 
-    A numpy older than 1.24 has all names, and with numpy 2, which ``load_mxnet``
-    refuses, or with none there is nothing to ready.
+    A numpy older than 1.24 has all names, and without any there is nothing to ready.
     """
     if "mxnet" not in sys.modules:
         choose_kernels()
@@ -71,10 +79,27 @@ def prepare() -> None:
         import numpy
     except ImportError:
         return
-    # It stays after the import: MXNet reads it again whenever an array is made or
-    # masked under `mx.np`. Until numpy 1.23 it was this same alias.
+    # The names stay after the import: MXNet reads some again, as `bool` whenever an
+    # array is made or masked under `mx.np`. Until numpy 1.23 that was this same alias.
     if (1, 24) <= _version(numpy) < (2, 0):
         numpy.bool = bool  # type: ignore[attr-defined]
+    if _version(numpy) >= (2, 0):
+        give_names_of_numpy_1(numpy)
+
+
+def give_names_of_numpy_1(numpy: Any) -> None:
+    """Give numpy 2.0 to 2.3 the names that MXNet reads; those it has stay."""
+    # Of a half-removed numpy there may be none, which load_mxnet tells.
+    now = {old: vars(numpy).get(new) for old, new in RENAMED_BY_NUMPY_2.items()}
+    zeros = {"PZERO": 0.0, "NZERO": -0.0, "NINF": float("-inf")}
+    gone = {name: partial(_refuse, name) for name in FINANCIAL}
+    given = now | zeros | gone | {"msort": lambda a: numpy.sort(a, axis=0)}
+    for name, value in given.items():
+        vars(numpy).setdefault(name, value)
+
+
+def _refuse(name: str, *args: Any, **kwargs: Any) -> None:
+    raise RuntimeError(f"numpy.{name} is gone; the package numpy-financial has it")
 
 
 def choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
@@ -209,7 +234,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if machine != MACHINE:
         return f"found {machine}, expected {MACHINE}", "use such a machine, or Docker"
     if sys.version_info[:2] not in PYTHONS:
-        return f"found Python {version}, expected 3.10 to 3.12", "make clean setup"
+        return f"found Python {version}, expected 3.10 to 3.13", "make clean setup"
     if missing == "distutils":
         return (
             "distutils is missing, as Python 3.12 has none",
@@ -217,7 +242,7 @@ def explain(error: Exception) -> tuple[str, str]:
         )
     if missing:
         return f"the package {missing} is not installed", REINSTALL
-    if numpy and _version(numpy) >= (2, 0):
+    if numpy and (_version(numpy) >= (2, 4) or int(NUMPY[0]) < _version(numpy)[0]):
         return (
             f"found numpy {numpy.__version__}, expected {NUMPY}",
             f"{PIP} numpy=={NUMPY}",

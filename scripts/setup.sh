@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh                           set up .venv
 #   VENV=folder PYTHON=python3.10 scripts/setup.sh
+#   WHEELS=folder scripts/setup.sh             without network, from what make wheels made
 #   scripts/setup.sh --which-python            only print the Python it would take
 set -eu
 
@@ -50,23 +51,24 @@ by_hand() { echo "Run: sudo apt-get update && sudo apt-get install $*; then make
 # one, one built without what pip and MXNet import, a pyenv shim with nothing behind it.
 usable() {
     "$1" -c 'import ctypes, ssl, sys, zlib
-if not (3, 10) <= sys.version_info[:2] <= (3, 12) or sys.maxsize < 2**32: sys.exit(1)
+if not (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.maxsize < 2**32: sys.exit(1)
 print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null
 }
 
 can_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null </dev/null; }
 
+# 3.13 comes last of those with a name: it has only numpy 2, which MXNet was not made for.
 candidates() (
     [ -z "${PYTHON:-}" ] || { command -v "$PYTHON"; exit; }
     IFS=:
-    for name in python3.12 python3.11 python3.10 python3 python; do
+    for name in python3.12 python3.11 python3.10 python3.13 python3 python; do
         for folder in $PATH; do
             [ ! -x "$folder/$name" ] || echo "$folder/$name"
         done
     done
 )
 
-# Prints the newest usable Python; one that can make environments goes before others.
+# Prints the first usable Python; one that can make environments goes before others.
 which_python() {
     candidates | {
         lacking=
@@ -82,7 +84,7 @@ which_python() {
 make_venv() {
     if [ -n "${PYTHON:-}" ]; then
         python=$(which_python) ||
-            die "PYTHON=$PYTHON is no working 64-bit Python 3.10, 3.11 or 3.12, which MXNet" \
+            die "PYTHON=$PYTHON is no working 64-bit Python 3.10 to 3.13, which MXNet" \
                 "needs. Name another, or leave PYTHON out to have one found."
     elif ! python=$(which_python); then
         can_venv python3 || apt_install python3-venv || :
@@ -98,7 +100,10 @@ make_venv() {
 
 # Prints the Python 3.11 that uv, a package on PyPI, brings into the user's home.
 python_from_uv() {
-    say "no working Python 3.10, 3.11 or 3.12 here; getting 3.11 with uv"
+    [ -z "${WHEELS:-}" ] ||
+        die "found no working Python 3.10 to 3.13, and WHEELS has none. Install the one" \
+            "that the wheels are for; then make again."
+    say "no working Python 3.10 to 3.13 here; getting 3.11 with uv"
     if ! command -v uv >/dev/null; then
         can_venv python3 || die "uv needs a Python to install it. $(by_hand python3-venv)"
         python3 -m venv "$scratch/uv"
@@ -106,7 +111,7 @@ python_from_uv() {
         PATH=$PATH:$scratch/uv/bin
     fi
     { uv python install -q 3.11 && UV_PYTHON_PREFERENCE=only-managed uv python find 3.11; } ||
-        die "uv cannot bring Python 3.11. Install Python 3.10, 3.11 or 3.12; then make again."
+        die "uv cannot bring Python 3.11. Install Python 3.10 to 3.13; then make again."
 }
 
 # An environment that is whole is kept, and only what it lacks is installed.
@@ -143,9 +148,24 @@ get_data() {
         say "no package dataset-fashion-mnist; the data (31 MB) is downloaded at first use"
 }
 
+# With WHEELS nothing is asked of an index, nor of what pip's settings name.
 pip_install() {
+    if [ -n "${WHEELS:-}" ]; then
+        set -- --no-index --find-links "$WHEELS" "$@"
+        export PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
+    fi
     "$venv/bin/python" -m pip install -q --no-deps --no-input --disable-pip-version-check "$@" ||
         die "pip failed (see above); mend that, then make again."
+}
+
+check_wheels() {
+    [ -n "${WHEELS:-}" ] || return 0
+    version=$(usable "$venv/bin/python")
+    for wheel in "$WHEELS"/numpy-*-cp"$(echo "$version" | tr -d .)"-*.whl; do
+        [ ! -e "$wheel" ] || return 0
+    done
+    die "found no wheels for Python $version in WHEELS=$WHEELS, expected what make wheels" \
+        "makes with that Python; name another folder, or PYTHON=name."
 }
 
 get_packages() {
@@ -159,7 +179,7 @@ get_packages() {
 
 check_machine
 if [ "${1:-}" = --which-python ]; then
-    which_python || die "no working 64-bit Python 3.10, 3.11 or 3.12 found"
+    which_python || die "no working 64-bit Python 3.10 to 3.13 found"
     exit
 fi
 [ $# = 0 ] || die "found argument $1, expected none or --which-python"
@@ -167,6 +187,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' HUP INT TERM
 keep_or_make_venv
+check_wheels
 get_libraries
 get_data
 get_packages

@@ -28,6 +28,7 @@ SLOW = {
     "test_distributed",
     "test_doctor",
     "test_download_processes",
+    "test_fresh_machine",
     "test_fuzz",
     "test_hybrid_epochs",
     "test_killed_runs",

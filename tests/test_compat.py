@@ -112,7 +112,7 @@ def test_explain(error, cause, mend):
 
 def test_explain_numpy_2(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(__version__="2.4.0rc1"))
-    cause, mend = _compat.explain(AttributeError("module 'numpy' has no 'bool'"))
+    cause, mend = _compat.explain(AttributeError("module 'numpy' has no 'in1d'"))
     assert cause == f"found numpy 2.4.0rc1, expected {_compat.NUMPY}"
     assert mend == f"{sys.executable} -m pip install numpy=={_compat.NUMPY}"
 
@@ -121,14 +121,14 @@ def test_explain_names_the_machine_and_the_python_first(monkeypatch):
     error = ModuleNotFoundError(name="mxnet")
     monkeypatch.setattr(platform, "python_version", lambda: "3.14.1")
     monkeypatch.setattr(sys, "version_info", (3, 14, 1))
-    assert _compat.explain(error)[0] == "found Python 3.14.1, expected 3.10 to 3.12"
+    assert _compat.explain(error)[0] == "found Python 3.14.1, expected 3.10 to 3.13"
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     assert "found Linux aarch64, expected Linux x86_64" in _compat.explain(error)[0]
 
 
 @pytest.mark.parametrize(
     ("version", "given"),
-    [("1.23.5", False), ("1.24.0", True), ("1.26.4", True), ("2.0.0", False)],
+    [("1.23.5", False), ("1.24.0", True), ("1.26.4", True)],
 )
 def test_prepare_gives_numpy_bool_where_it_is_lacking(monkeypatch, version, given):
     numpy = SimpleNamespace(__version__=version)
@@ -136,6 +136,30 @@ def test_prepare_gives_numpy_bool_where_it_is_lacking(monkeypatch, version, give
     _compat.prepare()
     _compat.prepare()
     assert vars(numpy) == {"__version__": version} | ({"bool": bool} if given else {})
+
+
+def test_prepare_gives_numpy_2_the_names_of_numpy_1(monkeypatch):
+    own = {name: object() for name in ("bool", "all", "any", "prod", "round", "sort")}
+    numpy = SimpleNamespace(__version__="2.1.3", inf=np.inf, nan=np.nan, **own)
+    monkeypatch.setitem(sys.modules, "numpy", numpy)
+    _compat.prepare()
+    _compat.prepare()
+    assert numpy.bool is own["bool"]
+    assert (numpy.alltrue, numpy.sometrue) == (own["all"], own["any"])
+    assert (numpy.product, numpy.round_) == (own["prod"], own["round"])
+    assert numpy.PINF == numpy.Inf == np.inf == -numpy.NINF
+    assert np.isnan([numpy.NAN, numpy.NaN]).all()
+    assert str([numpy.PZERO, numpy.NZERO]) == "[0.0, -0.0]"
+    # What NumPy has had to offer for money since 1.20.
+    with pytest.raises(RuntimeError, match="numpy.pv .* numpy-financial"):
+        numpy.pv(0.1, 2, 3)
+
+
+def test_names_that_numpy_still_has_stay():
+    numpy = SimpleNamespace(**vars(np) | {"round_": "its own"})
+    _compat.give_names_of_numpy_1(numpy)
+    assert numpy.round_ == "its own"
+    assert numpy.msort(np.array([[2, 1], [1, 2]])).tolist() == [[1, 1], [2, 2]]
 
 
 def test_prepare_without_numpy(monkeypatch):

@@ -19,7 +19,7 @@ LINES = (ROOT / "requirements.txt").read_text().splitlines()
 PINS = [
     Requirement(line) for line in LINES if line and not line.lstrip().startswith("#")
 ]
-PYTHONS = ("3.10", "3.11", "3.12")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def environment(python: str, extra: str = "") -> dict[str, str]:

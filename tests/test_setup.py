@@ -85,6 +85,8 @@ def which_python(project: Project, **env: str) -> str:
 
 
 def test_newest_python_that_works(project):
+    project.fake_python("python3.13", "3.13")
+    assert which_python(project) == "python3.13"
     project.fake_python("python3.10", "3.10")
     assert which_python(project) == "python3.10"
     project.fake_python("python3.11", "3.11")
@@ -114,7 +116,9 @@ def test_python_forces_the_choice(project):
     assert which_python(project, PYTHON="mine") == "mine"
     process = project.setup(PYTHON="python3.11")
     assert process.returncode == 1
-    assert "PYTHON=python3.11 is no working 64-bit Python 3.10, 3.11" in process.stderr
+    assert (
+        "PYTHON=python3.11 is no working 64-bit Python 3.10 to 3.13" in process.stderr
+    )
     assert not project.stamp.exists()
 
 
@@ -229,7 +233,7 @@ def test_no_python_at_all_takes_that_of_apt(project):
 
 def test_only_a_newer_python_gets_one_with_uv(project):
     newer = """case "$*" in *"(3, 10)"*) exit 1 ;; esac\n"""
-    project.fake_python("python3", "3.13")
+    project.fake_python("python3", "3.14")
     script = (project.bin / "python3").read_text()
     project.fake("python3", script.replace("\n", "\n" + newer, 1))
     project.fake_python("uvs", "3.11")

@@ -32,7 +32,7 @@ async def take(viewer, seconds=0.05):
         try:
             chunk = asyncio.wait_for(asyncio.shield(viewer.pending), seconds)
             chunks.append(await chunk)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             return parse(chunks)
         viewer.next()
 
