@@ -22,6 +22,12 @@ def blocks(text):
         yield re.sub("^    ", "", match[0], flags=re.MULTILINE)
 
 
+def programs(page):
+    """Return the Python programs of a page, in their order."""
+    text = page.read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 def commands(page):
     """Return the commands of a page, in their order, without their comments."""
     found = []

@@ -14,7 +14,7 @@ from d2l_mlp import cli
 
 import pytest
 from PIL import Image
-from shown import PAGES, ROOT, commands, inline
+from shown import PAGES, ROOT, commands, inline, programs
 
 PREFIX = "python -m d2l_mlp "
 
@@ -152,6 +152,18 @@ OURS = list(
 def test_a_shown_command_runs(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
     run(smaller(command), folder)
+
+
+@pytest.mark.parametrize(
+    ("page", "program"),
+    [(p.stem, text) for p in PAGES for text in programs(p)],
+)
+def test_a_shown_program_runs(page, program, tmp_path, monkeypatch):
+    # What begins here a page that waits for its viewers is tested with a browser.
+    if "classroom.show()" in program:
+        pytest.skip("tests/classroom/test_browser.py runs it")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, f"{page}.md", "exec"), {"__name__": page})
 
 
 def test_demo_serves_its_page(tmp_path):
