@@ -11,6 +11,7 @@ import time
 import urllib.request
 
 from d2l_mlp import cli
+from d2l_mlp.classroom import server
 
 import pytest
 from PIL import Image
@@ -159,11 +160,10 @@ def test_a_shown_command_runs(command, folder, monkeypatch):
     [(p.stem, text) for p in PAGES for text in programs(p)],
 )
 def test_a_shown_program_runs(page, program, tmp_path, monkeypatch):
-    # What begins here a page that waits for its viewers is tested with a browser.
-    if "classroom.show()" in program:
-        pytest.skip("tests/classroom/test_browser.py runs it")
     monkeypatch.chdir(tmp_path)
     exec(compile(program, f"{page}.md", "exec"), {"__name__": page})
+    while server._shown:
+        server._shown.pop().terminate()
 
 
 def test_demo_serves_its_page(tmp_path):
