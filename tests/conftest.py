@@ -29,6 +29,8 @@ SLOW = {
     "test_download_processes",
     "test_fuzz",
     "test_hybrid_epochs",
+    "test_kept_trials",
+    "test_killed_exercises",
     "test_killed_runs",
     "test_packaging",
     "test_resuming",
