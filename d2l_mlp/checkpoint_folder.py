@@ -17,6 +17,7 @@ from .checkpoint import Checkpoint, CheckpointError, read
 
 #: Checkpoints that stay: the newest may turn out to be damaged.
 KEPT = 2
+_LOCK = ".lock"
 _NAME = "epoch-{}.checkpoint"
 _PATTERN = re.compile(_NAME.format(r"([1-9]\d{0,8})"))
 
@@ -42,11 +43,8 @@ class Folder:
             f"{self.path}: another process keeps its checkpoints there; wait for its "
             "end, or name another folder"
         )
-        self._open.enter_context(_files.alone(self.path / ".lock", refusal))
-        # What a process left that was killed while it wrote.
-        for path in self.path.glob(_NAME.format("*") + _files.PARTIAL):
-            if _PATTERN.fullmatch(path.name.removesuffix(_files.PARTIAL)):
-                path.unlink()
+        self._open.enter_context(_files.alone(self.path / _LOCK, refusal))
+        self._remove_partial()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,6 +81,23 @@ class Folder:
             if older <= epoch - KEPT:
                 its_path.unlink()
         return path
+
+    def remove(self) -> None:
+        """Delete the checkpoints of a run that has ended, and the folder with them.
+
+        It stays if there is something else in it.
+        """
+        self._remove_partial()
+        for path in (*self.paths().values(), self.path / _LOCK):
+            path.unlink(missing_ok=True)
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def _remove_partial(self) -> None:
+        """Delete what a process left that was killed while it wrote."""
+        for path in self.path.glob(_NAME.format("*") + _files.PARTIAL):
+            if _PATTERN.fullmatch(path.name.removesuffix(_files.PARTIAL)):
+                path.unlink()
 
     def newest(self) -> Checkpoint:
         """Return the newest checkpoint that is whole; warn of newer ones.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 
 import mxnet
 import numpy as np
 
 from .data import FashionMNIST, load_fashion_mnist
 from .run import Run, Settings
+from .run_folders import job_epochs
 from .sweep import Json
 from .training import TrainingDiverged
 
@@ -31,8 +33,11 @@ def from_json(settings: Json) -> Settings:
     return Settings(**settings | {"num_hiddens": tuple(settings["num_hiddens"])})
 
 
-def train(run: Run, timed: bool = False) -> Json:
+def train(run: Run, timed: bool = False, path: Path | None = None) -> Json:
     """Train, and return the run's curves; a diverged run's end early.
+
+    With ``path``, a folder of its own, the run is kept there after each epoch, and goes
+    on from what is kept there: see ``job_epochs``.
 
     The columns are lists, a number an epoch: ``loss_batch`` and ``accuracy_batch``,
     ``loss_sample`` and ``accuracy_sample``, averaged in both ways, and
@@ -41,7 +46,7 @@ def train(run: Run, timed: bool = False) -> Json:
     columns: dict[str, list[float]] = {}
     diverged = False
     try:
-        for result in run.epochs():
+        for result in job_epochs(run, path):
             row = {"test_accuracy": result.test_accuracy}
             if timed:
                 row["seconds"] = result.seconds

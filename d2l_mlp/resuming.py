@@ -107,17 +107,7 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         CheckpointError: it is of another run; names each difference.
     """
-    found, expected = checkpoint.made_of, made_of(run)
-    differences = [
-        f"{name} {found.get(name)} (asked for: {expected.get(name)})"
-        for name in {**expected, **found}
-        if found.get(name) != expected.get(name)
-    ]
-    if differences:
-        raise CheckpointError(
-            f"{path}: found a checkpoint of another run, of {', '.join(differences)}: "
-            "ask for the same, or start anew in another folder"
-        )
+    check(run, checkpoint, path)
     if (run.trainer is None) != (checkpoint.optimizer is None):
         raise CheckpointError(f"{path}: found no whole optimizer in the checkpoint")
     try:
@@ -134,6 +124,25 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
             run.trainer.set_learning_rate(checkpoint.optimizer.learning_rate)
     run.earlier = checkpoint.results
     checkpoint.random.restore()
+
+
+def check(run: Run, checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a checkpoint of another run, as ``restore`` does; change nothing.
+
+    Raises:
+        CheckpointError: it is of another run; names each difference.
+    """
+    found, expected = checkpoint.made_of, made_of(run)
+    differences = [
+        f"{name} {found.get(name)} (asked for: {expected.get(name)})"
+        for name in {**expected, **found}
+        if found.get(name) != expected.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path}: found a checkpoint of another run, of {', '.join(differences)}: "
+            "ask for the same, or start anew in another folder"
+        )
 
 
 def made_of(run: Run) -> dict[str, Any]:

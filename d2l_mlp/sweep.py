@@ -63,9 +63,7 @@ def sweep(
     with alone(path):
         kept = {key(record["job"]): record for record in read(path, mend=True)}
         missing = {key(job): job for job in jobs if key(job) not in kept}
-        yield from (
-            kept[each] for each in dict.fromkeys(map(key, jobs)) if each in kept
-        )
+        yield from (kept[k] for k in dict.fromkeys(map(key, jobs)) if k in kept)
         if not missing:
             return
         with path.open("a", encoding="utf-8") as file:
@@ -186,6 +184,8 @@ def make_pool(num_workers: int) -> pebble.ProcessPool:
 
 def _start_worker() -> None:
     """Leave Ctrl-C to the process that started this one, and end with it."""
+    # Without the line of Python that a warning comes from, as the command line has it.
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

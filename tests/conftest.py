@@ -31,6 +31,8 @@ SLOW = {
     "test_fresh_machine",
     "test_fuzz",
     "test_hybrid_epochs",
+    "test_kept_trials",
+    "test_killed_exercises",
     "test_killed_runs",
     "test_packaging",
     "test_resuming",

@@ -55,3 +55,17 @@ def test_a_folder_is_one_process_own(tmp_path):
         pass
     with Folder(tmp_path):
         pass
+
+
+def test_it_is_removed_whole_unless_a_stranger_has_a_file_in_it(tmp_path):
+    for stranger in ("", "diary.txt"):
+        path = tmp_path / "kept"
+        with Folder(path) as folder:
+            for epoch in (1, 2):
+                folder.keep(make(epoch))
+        (path / "epoch-3.checkpoint.partial").touch()
+        if stranger:
+            (path / stranger).touch()
+        folder.remove()
+        left = [each.name for each in path.iterdir()] if path.exists() else None
+        assert left == ([stranger] if stranger else None)

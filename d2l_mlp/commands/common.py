@@ -17,6 +17,7 @@ from .. import _compat
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..run_folders import RunFolders
     from ..sweep import Json
 
 Root = Annotated[
@@ -77,8 +78,22 @@ def as_text(root: Path | None) -> str | None:
     return None if root is None else str(root.expanduser().absolute())
 
 
+def how_to_go_on(where: str | Path, folders: RunFolders | None) -> str:
+    """Return what is said when runs are interrupted that are kept ``where``."""
+    if folders is None:
+        return f"what ended is kept in {where}, the same command goes on there"
+    return (
+        f"what ended is kept in {where}, and what was under way in {folders.path}: the "
+        "same command with --resume goes on there"
+    )
+
+
 def run_jobs(
-    work: Callable[[Json], Json], planned: list[Json], path: Path, jobs: int | None
+    work: Callable[[Json], Json],
+    planned: list[Json],
+    path: Path,
+    jobs: int | None,
+    folders: RunFolders | None = None,
 ) -> Iterator[Json]:
     """Yield each job's record, over a progress bar where there is a terminal.
 
@@ -87,6 +102,8 @@ def run_jobs(
         planned: the jobs.
         path: the file of their records, which grows by each that was missing.
         jobs: processes; one a processor by default.
+        folders: where ``work`` keeps runs on their way, if it does; those that have
+            ended are removed.
     """
     from ..sweep import count_missing, sweep
 
@@ -103,6 +120,8 @@ def run_jobs(
         with progress_bar() as progress:
             task = progress.add_task("", total=missing)
             for record in sweep(work, planned, path, jobs):
+                if folders is not None:
+                    folders.remove(record["job"])
                 done += 1
                 if done > 0:
                     progress.advance(task)
@@ -111,9 +130,7 @@ def run_jobs(
                 others.add(tuple(record["result"]["versions"].items()))
                 yield record
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"what ended is kept in {path}, the same command goes on there"
-        ) from None
+        raise KeyboardInterrupt(how_to_go_on(path, folders)) from None
     _tell_other_versions(others)
 
 

@@ -19,6 +19,7 @@ from .common import (
     save_figure,
     table_console,
 )
+from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs, take_up
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
@@ -39,8 +40,11 @@ def _add(number: int, what: str) -> None:
         jobs: Jobs = None,
         root: Root = None,
         output: Output = None,
+        checkpoint: Checkpoints = None,
+        resume: Resume = False,
     ) -> None:
-        _answer(number, seeds, num_epochs, jobs, root, output)
+        check_checkpoint(checkpoint, resume)
+        _answer(number, seeds, num_epochs, jobs, root, output, checkpoint, resume)
 
 
 _add(1, "Change the number of hidden units, from 16 to 4096")
@@ -56,19 +60,22 @@ def _answer(
     jobs: int | None,
     root: Path | None,
     output: Path | None,
+    checkpoint: Path | None,
+    resume: bool,
 ) -> None:
     """Run what is missing of the exercise's runs, then print and draw its answer.
 
     Each run is kept in OUTPUT/results.jsonl as it ends; the same command again runs
-    only what is missing.
+    only what is missing. With ``checkpoint`` those under way are kept there.
     """
     _compat.load_mxnet()
     from ..data import load_fashion_mnist
     from ..exercises.figures import draw
-    from ..exercises.studies import STUDIES, make_jobs, train
+    from ..exercises.studies import STUDIES, make_jobs, make_run, train
     from ..exercises.summary import answer, summarise
     from ..exercises.tables import table
     from ..run import headline
+    from ..run_folders import RunFolders
 
     study, seeds = STUDIES[number], range(num_seeds)
     output = output or Path(f"output/exercise-{number}")
@@ -77,8 +84,12 @@ def _answer(
     stands_on = headline(f"0 to {num_seeds - 1}" if num_seeds > 1 else 0, release)
     console.print(stands_on)
     planned = make_jobs(study, num_epochs, seeds, release)
-    work = partial(train, root=as_text(root))
-    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
+    path, files = output / "results.jsonl", as_text(root)
+    folders = None if checkpoint is None else RunFolders(checkpoint)
+    work = partial(train, root=files, folders=folders)
+    with keeping_runs(checkpoint, resume):
+        take_up(folders, planned, path, partial(make_run, root=files))
+        records = list(run_jobs(work, planned, path, jobs, folders))
     rows = summarise(study, records, num_epochs, seeds)
     wide = table_console()
     wide.print(table(study, rows))

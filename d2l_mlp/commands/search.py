@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +14,12 @@ from .common import (
     as_text,
     check_output,
     console,
+    how_to_go_on,
     progress_bar,
-    run_jobs,
-    save,
     save_figure,
 )
+from .final import count_tests, test_chosen
+from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs
 
 if TYPE_CHECKING:
     import optuna
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from ..exercises.outcome import Found
     from ..exercises.space import Space
     from ..exercises.trials import Place
+    from ..run_folders import RunFolders
 
 
 def exercise_4(
@@ -56,12 +56,15 @@ def exercise_4(
         Path | None,
         typer.Option(help="Folder; output/exercise-4, or -regularised, by default."),
     ] = None,
+    checkpoint: Checkpoints = None,
+    resume: Resume = False,
 ) -> None:
     """Search for the best setting, on images held out of the training set.
 
     The test set is read once, at the end, for the chosen setting trained on all
     training images. Trials are kept as they end; the same command goes on.
     """
+    check_checkpoint(checkpoint, resume)
     _compat.load_mxnet()
     try:
         from ..exercises.search_figures import draw
@@ -75,6 +78,7 @@ def exercise_4(
         ) from None
     from ..data import load_fashion_mnist
     from ..run import headline
+    from ..run_folders import RunFolders
     from ..sweep import alone
 
     name = "regularised" if regularise else "plain"
@@ -86,23 +90,32 @@ def exercise_4(
     console.print(stands_on)
     place = Place(study or name, output / "search.journal", storage, heartbeat)
     workers = jobs or _compat.count_processors()
-    with alone(output / "search"):
-        space = REGULARISED if regularise else PLAIN
-        study_found = _search(place, space, trials, workers, release, root)
-        # Told within the lock: what is said is of the trials that are there.
-        with told(place.text):
-            found = _tell(study_found)
-            for figure_name, figure in draw(study_found, stands_on).items():
-                save_figure(figure, output / f"{figure_name}.png")
-            if seeds:
-                facts = {
-                    "headline": stands_on,
-                    "study": place.name,
-                    "space": name,
-                    "tests": _count_tests(study_found, found),
-                }
-    if seeds:
-        _test(found, facts, range(seeds), release, jobs, root, output)
+    trials_kept, finals_kept = (
+        None if checkpoint is None else RunFolders(checkpoint, kind, (other,))
+        for kind, other in (("trial", "final"), ("final", "trial"))
+    )
+    with keeping_runs(checkpoint, resume):
+        with alone(output / "search"):
+            space = REGULARISED if regularise else PLAIN
+            study_found = _search(
+                place, space, trials, workers, release, root, trials_kept
+            )
+            # Told within the lock: what is said is of the trials that are there.
+            with told(place.text):
+                found = _tell(study_found)
+                for figure_name, figure in draw(study_found, stands_on).items():
+                    save_figure(figure, output / f"{figure_name}.png")
+                if seeds:
+                    facts = {
+                        "headline": stands_on,
+                        "study": place.name,
+                        "space": name,
+                        "tests": count_tests(study_found, found),
+                    }
+        if seeds:
+            test_chosen(
+                found, facts, range(seeds), release, jobs, root, output, finals_kept
+            )
 
 
 def _search(
@@ -112,6 +125,7 @@ def _search(
     workers: int,
     release: str,
     root: Path | None,
+    folders: RunFolders | None,
 ) -> optuna.Study:
     """Print each trial as it ends; on Ctrl-C say where they are."""
     from ..exercises.outcome import describe
@@ -125,15 +139,13 @@ def _search(
         with progress_bar() as progress:
             task = progress.add_task("", total=num_trials, completed=done)
             for trial in search(
-                place, space, num_trials, workers, release, as_text(root)
+                place, space, num_trials, workers, release, as_text(root), folders
             ):
                 console.print(describe(trial))
                 progress.advance(task)
     except KeyboardInterrupt:
         where = place.path if place.url is None else "the database"
-        raise KeyboardInterrupt(
-            f"what ended is kept in {where}, the same command goes on there"
-        ) from None
+        raise KeyboardInterrupt(how_to_go_on(where, folders)) from None
     return study
 
 
@@ -150,52 +162,3 @@ def _tell(study: optuna.Study) -> Found:
     for trial in found.best:
         console.print(describe(trial))
     return found
-
-
-def _count_tests(study: optuna.Study, found: Found) -> int:
-    """Note that the test set is read for the chosen setting; return for how many."""
-    from ..jobs import to_json
-
-    chosen = to_json(found.chosen)
-    tested = study.user_attrs.get("tested", [])
-    if chosen not in tested:
-        tested = [*tested, chosen]
-        study.set_user_attr("tested", tested)
-    if len(tested) > 1:
-        console.print(
-            f"the test set is now read for {len(tested)} settings of this search: the "
-            "best of several tests is no longer an honest one"
-        )
-    return len(tested)
-
-
-def _test(
-    found: Found,
-    facts: dict[str, Any],
-    seeds: range,
-    release: str,
-    jobs: int | None,
-    root: Path | None,
-    output: Path,
-) -> None:
-    """Train the chosen setting on all images, and read the test set."""
-    from ..exercises.outcome import (
-        final_accuracies,
-        make_final_jobs,
-        to_json,
-    )
-    from ..exercises.studies import train
-    from ..exercises.summary import mean_sd
-
-    console.print("the chosen setting on all training images:")
-    planned = make_final_jobs(found.chosen, seeds, release)
-    work = partial(train, root=as_text(root))
-    records = list(run_jobs(work, planned, output / "final.jsonl", jobs))
-    accuracies = final_accuracies(records)
-    console.print(
-        f"test accuracy {mean_sd(accuracies, 4)} over {len(accuracies)} seeds "
-        f"({', '.join(f'{value:.4f}' for value in accuracies)})"
-    )
-    console.print(f"to repeat the first: {found.command}")
-    text = json.dumps(to_json(found, accuracies, facts), indent=1) + "\n"
-    save(output / "search.json", text.encode())

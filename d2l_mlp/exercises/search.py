@@ -20,7 +20,9 @@ from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..run_folders import RunFolders
 from ..sweep import SweepError, make_pool, one_thread
+from .kept_trials import check_trials, queue_kept, remove
 from .space import Space
 from .storage import retry, told
 from .trials import ENDED, Place, create, work
@@ -36,6 +38,7 @@ def search(
     num_workers: int,
     release: str,
     root: str | None = None,
+    folders: RunFolders | None = None,
 ) -> Iterator[FrozenTrial]:
     """Yield each trial as it ends, here or on another machine, until there are enough.
 
@@ -52,17 +55,23 @@ def search(
         num_workers: processes on this machine.
         release: of the data set.
         root: folder of the data files.
+        folders: where trials are kept on their way, and go on; None to keep nothing.
 
     Raises:
         SweepError: as ``create``; or a trial failed, or workers keep dying.
+        CheckpointError: what is kept in ``folders`` cannot be gone on with.
     """
-    task = (place, space, num_trials, release, root)
+    task = (place, space, num_trials, release, root, folders)
     nameless = _Nameless(6 * place.heartbeat)
     with told(place.text):
         study = create(place, space, release)
+        if folders is not None:
+            check_trials(folders, study, release, root)
         if place.url is None:
             # No other process is on the journal: what runs there is a dead one's.
             _retry_all(study, _running(study))
+        if folders is not None:
+            queue_kept(folders, study)
         seen = {trial.number for trial in study.get_trials(states=ENDED)}
         with _Workers(study, task, num_workers) as workers:
             while True:
@@ -70,6 +79,8 @@ def search(
                 for trial in study.get_trials(states=ENDED):
                     if trial.number not in seen:
                         seen.add(trial.number)
+                        if folders is not None:
+                            remove(folders, trial)
                         workers.deaths = 0
                         yield trial
                 if not workers.idle:

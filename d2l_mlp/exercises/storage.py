@@ -30,11 +30,21 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=ExperimentalWarning)
 
 
-def retry(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Queue a dead trial's setting anew, without what the dead one has noted."""
+def retry(
+    study: optuna.Study, trial: FrozenTrial, max_retry: int | None = RETRIES
+) -> None:
+    """Queue a dead trial's setting anew, without what the dead one has noted.
+
+    After ``max_retry`` deaths, if that is a number, it is left out.
+    """
     blank = copy.copy(trial)
     blank.user_attrs = {}
-    RetryHeartbeatStaleTrialCallback(max_retry=RETRIES)(study, blank)
+    RetryHeartbeatStaleTrialCallback(max_retry=max_retry)(study, blank)
+
+
+def first_number(trial: FrozenTrial) -> int:
+    """Return the number of the first trial of a setting that was tried again."""
+    return trial.system_attrs.get("failed_trial", trial.number)
 
 
 class MendingLock(JournalFileOpenLock):

@@ -9,6 +9,7 @@ from typing import Any
 from .. import jobs
 from ..data import make_loaders
 from ..run import Run, Settings
+from ..run_folders import RunFolders
 from ..sweep import Json
 
 
@@ -105,10 +106,22 @@ def make_job(settings: Settings, release: str) -> Json:
     return {"settings": jobs.to_json(settings), "release": release}
 
 
-def train(job: Json, root: str | None = None) -> Json:
-    """Train as ``job`` says. See ``jobs.train`` for what is returned."""
+def make_run(job: Json, root: str | None = None) -> Run:
+    """Return the run of ``job``, with the data files in ``root``."""
     settings = jobs.from_json(job["settings"])
     data = jobs.load(root, job["release"])
-    return jobs.train(
-        Run(settings, make_loaders(data, settings.batch_size)), timed=True
-    )
+    return Run(settings, make_loaders(data, settings.batch_size))
+
+
+def train(
+    job: Json, root: str | None = None, folders: RunFolders | None = None
+) -> Json:
+    """Train as ``job`` says. See ``jobs.train`` for what is returned.
+
+    Args:
+        job: of ``make_job``.
+        root: folder of the data files.
+        folders: where the run is kept on its way; None to keep nothing.
+    """
+    path = None if folders is None else folders.of(job)
+    return jobs.train(make_run(job, root), timed=True, path=path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from optuna.trial import TrialState
 from .. import jobs
 from ..data import FashionMNIST
 from ..run import Run
+from ..run_folders import RunFolders, job_epochs
 from ..sweep import SweepError
 from ..training import TrainingDiverged
 from .space import HELD_OUT, Space, hold_out
-from .storage import hidden, open_storage
+from .storage import first_number, hidden, open_storage
 
 #: Trials that end the search, together.
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -121,6 +123,7 @@ def work(
     num_trials: int,
     release: str,
     root: str | None,
+    folders: RunFolders | None = None,
 ) -> None:
     """Try settings until there are enough trials and none is queued."""
     study = place.open()
@@ -130,7 +133,7 @@ def work(
     def objective(trial: optuna.Trial) -> float:
         try:
             trial.set_user_attr("worker", name)
-            return try_setting(trial, space, data)
+            return try_setting(trial, space, data, folders)
         except UpdateFinishedTrialError:
             lost.add(trial.number)
             raise
@@ -151,26 +154,46 @@ def work(
         optimize(n_trials=1)
 
 
-def try_setting(trial: optuna.Trial, space: Space, data: FashionMNIST) -> float:
+def try_setting(
+    trial: optuna.Trial,
+    space: Space,
+    data: FashionMNIST,
+    folders: RunFolders | None = None,
+) -> float:
     """Return the accuracy on the held-out images of one run.
+
+    Its seed is the trial's number; of a setting that is tried again, the number of its
+    first trial, so that it is the same run. With ``folders`` it is kept on its way, and
+    goes on from what is kept of it.
 
     Raises:
         TrialPruned: it diverged, or is not worth going on with.
+        CheckpointError: it cannot be kept, or gone on with.
     """
-    settings = replace(space.suggest(trial), seed=trial.number)
-    trial.set_user_attr("settings", jobs.to_json(settings))
+    frozen = trial.study.get_trials(deepcopy=False)[trial.number]
+    settings = replace(space.suggest(trial), seed=first_number(frozen))
+    job = jobs.to_json(settings)
+    trial.set_user_attr("settings", job)
     run = Run(settings, hold_out(data, settings.batch_size))
+    path = None if folders is None else folders.of(job)
     start = time.perf_counter()
     try:
-        for result in run.epochs():
-            tenth, rest = divmod(10 * result.epoch, settings.num_epochs)
-            if rest == 0:
+        # Closed at once, if it is given up: another trial may want the folder.
+        with closing(job_epochs(run, path)) as epochs:
+            for result in epochs:
+                tenth, rest = divmod(10 * result.epoch, settings.num_epochs)
+                if rest:
+                    continue
                 trial.report(result.test_accuracy, tenth)
-                if tenth < 10 and trial.should_prune():
+                # The epochs before the last that was kept were found good enough.
+                new = result.epoch >= len(run.earlier)
+                if tenth < 10 and new and trial.should_prune():
                     raise optuna.TrialPruned
     except TrainingDiverged:
         trial.set_user_attr("diverged", True)
         raise optuna.TrialPruned from None
     finally:
-        trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
+        seconds = sum(earlier.seconds for earlier in run.earlier)
+        seconds += time.perf_counter() - start
+        trial.set_user_attr("seconds", round(seconds, 1))
     return result.test_accuracy

@@ -1,6 +1,8 @@
 """A small search, for tests: what is chosen among, and what must hold of its end."""
 
-from d2l_mlp.exercises.space import Space
+from d2l_mlp import jobs
+from d2l_mlp.exercises.space import Space, hold_out
+from d2l_mlp.run import Run
 
 from optuna.trial import TrialState
 
@@ -13,6 +15,13 @@ SMALL = Space(
     batch_size=(512,),
     scale=("he",),
 )
+
+
+def accuracies(job, release):
+    """Return the accuracy after each epoch of a trial's run that nothing stopped."""
+    settings = jobs.from_json(job)
+    run = Run(settings, hold_out(jobs.load(None, release), settings.batch_size))
+    return [result.test_accuracy for result in run.epochs()]
 
 
 def check_whole(study, least):

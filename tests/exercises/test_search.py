@@ -154,7 +154,7 @@ def test_a_worker_that_was_taken_for_dead_goes_on_with_another_trial(
     study = create(place, SMALL, RELEASE)
     calls = []
 
-    def asleep_once(trial, space, data):
+    def asleep_once(trial, space, data, folders):
         calls.append(trial.number)
         if len(calls) == 1:
             place.open().tell(trial.number, state=TrialState.FAIL)
