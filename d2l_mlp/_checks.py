@@ -77,7 +77,7 @@ def weight_decay(
 ) -> None:
     """Refuse a weight decay that is none, or that a trainer would not see."""
     not_negative("wd", wd)
-    if isinstance(lr, (int, float)) and lr * wd >= 1:
+    if lr is not None and _values.is_number(lr) and lr * wd >= 1:
         raise ValueError(
             f"wd: found {wd} at learning rate {lr}, expected a product below 1: the "
             "parameters would change their signs"

@@ -17,6 +17,7 @@ from types import TracebackType
 
 import numpy as np
 
+_ZIP = b"PK\x03\x04"
 #: Starts each array: version 1.0 of the format, as plain arrays have it.
 _MAGIC = b"\x93NUMPY\x01\x00"
 #: Bytes of a header; NumPy's are of 118 for an array of a few dimensions.
@@ -57,9 +58,13 @@ class Npz:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = zipfile.ZipFile(path)
+        stream = path.open("rb")
         try:
-            self._size = os.stat(path).st_size
+            # As NumPy asks; a zip file's reader takes what cannot be read for no zip.
+            if stream.read(len(_ZIP)) != _ZIP:
+                raise ValueError("no zip file")
+            self._size = os.fstat(stream.fileno()).st_size
+            self._stream, self._file = stream, zipfile.ZipFile(stream)
             self.forms: dict[str, Form] = {}
             for info in self._file.infolist():
                 name = info.filename.removesuffix(".npy")
@@ -67,7 +72,7 @@ class Npz:
                     raise ValueError(f"two arrays named {name[:40]}")
                 self.forms[name] = self._read_form(info)
         except BaseException:
-            self._file.close()
+            stream.close()
             raise
 
     def read(self, name: str) -> np.ndarray:
@@ -114,3 +119,4 @@ class Npz:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+        self._stream.close()

@@ -6,6 +6,7 @@ arrays = load_arrays("params.npz")
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Sequence
@@ -55,8 +56,13 @@ def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
         with readable(target, wanted), Npz(target) as file:
             names = _net_names(target, file.forms, wanted)
             arrays = [file.read(name) for name in names]
-    except (OSError, NoNetError):
+    except NoNetError:
         raise
+    except OSError as error:
+        # To go to a place in front of the file is what a damaged one asks for.
+        if error.errno != errno.EINVAL:
+            raise
+        raise NoNetError(f"{path}: found a damaged file, expected {wanted}") from None
     # The readers of zip files raise nearly anything on damaged ones.
     except Exception as error:
         raise NoNetError(

@@ -19,12 +19,18 @@ from .common import (
     save_figure,
     table_console,
 )
+from .options import whole
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
 
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each kind: seeds 0, 1, …")]
-Epochs = Annotated[int, typer.Option("--num-epochs", min=1, help="Of each run.")]
+Seeds = Annotated[
+    int,
+    typer.Option(parser=whole(1), metavar="N", help="Runs of each kind: seeds 0, 1, …"),
+]
+Epochs = Annotated[
+    int, typer.Option("--num-epochs", parser=whole(1), metavar="N", help="Of each run.")
+]
 Output = Annotated[
     Path | None,
     typer.Option(help="Folder for results and figure; output/exercise-N by default."),

@@ -34,6 +34,24 @@ def parse_hiddens(text: str) -> tuple[int, ...]:
     return hiddens
 
 
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads a whole number from ``least`` on, to ``most`` if given."""
+    to = "on" if most is None else f"to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise typer.BadParameter(
+                f"found {text!r}, expected a whole number from {least} {to}"
+            )
+        return number
+
+    return parse
+
+
 def parse_number(text: str, fits: Callable[[float], bool], expected: str) -> float:
     """Return the number that ``text`` is, if it ``fits``."""
     try:

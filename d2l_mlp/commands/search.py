@@ -21,6 +21,7 @@ from .common import (
     save,
     save_figure,
 )
+from .options import whole
 
 if TYPE_CHECKING:
     import optuna
@@ -31,12 +32,19 @@ if TYPE_CHECKING:
 
 
 def exercise_4(
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try in all.")] = 60,
+    trials: Annotated[
+        int, typer.Option(parser=whole(1), metavar="N", help="Settings to try in all.")
+    ] = 60,
     regularise: Annotated[
         bool, typer.Option("--regularise", help="With dropout and weight decay.")
     ] = False,
     seeds: Annotated[
-        int, typer.Option(min=0, help="Final runs of the chosen setting; 0 for none.")
+        int,
+        typer.Option(
+            parser=whole(0),
+            metavar="N",
+            help="Final runs of the chosen setting; 0 for none.",
+        ),
     ] = 5,
     jobs: Jobs = None,
     storage: Annotated[
@@ -49,7 +57,12 @@ def exercise_4(
         str | None, typer.Option(help="Name of the search in its storage.")
     ] = None,
     heartbeat: Annotated[
-        int, typer.Option(min=1, help="Seconds between signs of life to a database.")
+        int,
+        typer.Option(
+            parser=whole(1),
+            metavar="N",
+            help="Seconds between signs of life to a database.",
+        ),
     ] = 10,
     root: Root = None,
     output: Annotated[
