@@ -297,7 +297,8 @@ def _draw_images(
     images: Images | Sequence[Images], labels: Sequence[str], cmap: str, size: float
 ) -> Figure:
     images = sequence("images", images, "a list of images")
-    labels = _texts("labels", labels)
+    # Their elements may be anything: matplotlib writes it out, as for gluonbook.
+    labels = sequence("labels", labels, "a list of texts")
     pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
     if not pictures:
         raise ValueError("images: found none with a label, expected at least one")

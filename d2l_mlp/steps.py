@@ -58,13 +58,13 @@ def sgd(
     ``wd``, ``param`` loses ``lr * wd`` of itself as well, as in MXNet's own SGD.
 
     Raises:
-        ValueError: ``params`` are not arrays with gradients, ``batch_size`` is no whole
-            number above 0, or ``lr`` or ``wd`` no finite number from 0 on.
+        ValueError: ``params`` are not arrays with gradients, ``batch_size`` is no
+            finite number above 0, or ``lr`` or ``wd`` none from 0 on.
     """
     params = _checks.parameters(params)
     if not params:
         raise ValueError("params: found none, expected at least one array")
-    _checks.whole_number("batch_size", batch_size)
+    _checks.positive("batch_size", batch_size)
     for name, value in (("lr", lr), ("wd", wd)):
         _checks.not_negative(name, value)
     for param in params:

@@ -58,7 +58,10 @@ def main():
             failed = True
             keep(name, *failure)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{time.monotonic() - start:.0f} seconds, at most {peak} MB of memory")
+    print(
+        f"{time.monotonic() - start:.0f} seconds, {time.process_time():.0f} of them of "
+        f"one processor; at most {peak} MB of memory"
+    )
     sys.exit(failed)
 
 

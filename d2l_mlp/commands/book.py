@@ -35,7 +35,9 @@ def book(
     num_epochs: Annotated[
         int | None,
         typer.Option(
-            parser=whole(1), metavar="N", help="10, or 5 with --linear, as in the book."
+            parser=whole(1),
+            metavar="<integer>",
+            help="10, or 5 with --linear, as in the book.",
         ),
     ] = None,
     num_hiddens: Annotated[
@@ -51,13 +53,13 @@ def book(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Images a batch.")
+        int, typer.Option(parser=whole(1), metavar="<integer>", help="Images a batch.")
     ] = 256,
     seed: Annotated[
         int,
         typer.Option(
             parser=whole(0, 2**31 - 1),
-            metavar="N",
+            metavar="<integer>",
             help="The same seed, the same bits.",
         ),
     ] = 0,

@@ -26,7 +26,9 @@ Root = Annotated[
 Jobs = Annotated[
     int | None,
     typer.Option(
-        parser=whole(1), metavar="N", help="Processes; one a processor by default."
+        parser=whole(1),
+        metavar="<integer>",
+        help="Processes; one a processor by default.",
     ),
 ]
 console = Console(highlight=False, soft_wrap=True, markup=False)

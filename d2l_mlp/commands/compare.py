@@ -53,7 +53,9 @@ def compare(
     ] = None,
     seeds: Annotated[
         int,
-        typer.Option(parser=whole(3), metavar="N", help="Runs, of seeds 0, 1, 2, …"),
+        typer.Option(
+            parser=whole(3), metavar="<integer>", help="Runs, of seeds 0, 1, 2, …"
+        ),
     ] = 30,
     split: Annotated[
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")
@@ -62,7 +64,9 @@ def compare(
     suspects: Annotated[
         int,
         typer.Option(
-            parser=whole(0), metavar="N", help="Runs with each one thing changed."
+            parser=whole(0),
+            metavar="<integer>",
+            help="Runs with each one thing changed.",
         ),
     ] = 0,
     plain: Annotated[

@@ -17,7 +17,10 @@ def demo(
         str, typer.Option(help="0.0.0.0 to let the room in; this machine by default.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(parser=whole(0, 65535), metavar="N", help="0 for any free.")
+        int,
+        typer.Option(
+            parser=whole(0, 65535), metavar="<integer>", help="0 for any free."
+        ),
     ] = 8000,
     root: Root = None,
 ) -> None:

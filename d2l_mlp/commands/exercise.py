@@ -26,10 +26,15 @@ app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exerci
 
 Seeds = Annotated[
     int,
-    typer.Option(parser=whole(1), metavar="N", help="Runs of each kind: seeds 0, 1, …"),
+    typer.Option(
+        parser=whole(1), metavar="<integer>", help="Runs of each kind: seeds 0, 1, …"
+    ),
 ]
 Epochs = Annotated[
-    int, typer.Option("--num-epochs", parser=whole(1), metavar="N", help="Of each run.")
+    int,
+    typer.Option(
+        "--num-epochs", parser=whole(1), metavar="<integer>", help="Of each run."
+    ),
 ]
 Output = Annotated[
     Path | None,

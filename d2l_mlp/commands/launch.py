@@ -21,14 +21,16 @@ def launch(
         int,
         typer.Option(
             parser=whole(1),
-            metavar="N",
+            metavar="<integer>",
             help="Processes to learn, each from its share.",
         ),
     ],
     num_servers: Annotated[
         int,
         typer.Option(
-            parser=whole(1), metavar="N", help="Processes that keep the parameters."
+            parser=whole(1),
+            metavar="<integer>",
+            help="Processes that keep the parameters.",
         ),
     ] = 1,
     hosts: Annotated[

@@ -18,7 +18,10 @@ def predict(
         Path, typer.Option(help="Parameters, as book --save writes them.")
     ],
     top: Annotated[
-        int, typer.Option(parser=whole(1, 10), metavar="N", help="Classes to print.")
+        int,
+        typer.Option(
+            parser=whole(1, 10), metavar="<integer>", help="Classes to print."
+        ),
     ] = 3,
 ) -> None:
     """Print the most probable classes of each picture.

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 def exercise_4(
     trials: Annotated[
-        int, typer.Option(parser=whole(1), metavar="N", help="Settings to try in all.")
+        int,
+        typer.Option(
+            parser=whole(1), metavar="<integer>", help="Settings to try in all."
+        ),
     ] = 60,
     regularise: Annotated[
         bool, typer.Option("--regularise", help="With dropout and weight decay.")
@@ -42,7 +45,7 @@ def exercise_4(
         int,
         typer.Option(
             parser=whole(0),
-            metavar="N",
+            metavar="<integer>",
             help="Final runs of the chosen setting; 0 for none.",
         ),
     ] = 5,
@@ -60,7 +63,7 @@ def exercise_4(
         int,
         typer.Option(
             parser=whole(1),
-            metavar="N",
+            metavar="<integer>",
             help="Seconds between signs of life to a database.",
         ),
     ] = 10,
