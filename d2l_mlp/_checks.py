@@ -1,41 +1,28 @@
-"""Checks of what callers give: each error says what was found and what is expected."""
+"""Checks of what a training is given: parameters, updates, batches, a net's output."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mxnet import MXNetError
+from mxnet import MXNetError, nd
+
+from . import _values
+from ._values import function as function
+from ._values import not_negative as not_negative
+from ._values import positive as positive
+from ._values import shown as shown
+from ._values import whole_number as whole_number
 
 if TYPE_CHECKING:
-    from mxnet import gluon, nd
+    from mxnet import gluon
 
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """Return ``value`` as an int; refuse what is not a whole number from ``least``."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, (int, np.integer))
-        or value < least
-    ):
-        raise ValueError(
-            f"{name}: found {value!r}, expected a whole number from {least} on"
-        )
-    return int(value)
-
-
-def positive(name: str, value: Any) -> float:
-    """Return ``value`` as a float; refuse what is not a finite number above 0."""
-    number = value if isinstance(value, (int, float, np.number)) else math.nan
-    if not (number > 0 and math.isfinite(number)):
-        raise ValueError(f"{name}: found {value!r}, expected a finite number above 0")
-    return float(number)
-
-
-def parameters(params: Sequence[nd.NDArray]) -> None:
-    """Refuse anything but arrays with gradients attached."""
+def parameters(params: Any) -> list[nd.NDArray]:
+    """Return ``params`` as a list; refuse all but arrays with gradients attached."""
+    params = _values.sequence("params", params, "NDArrays after attach_grad()")
     if len({id(param) for param in params}) < len(params):
         raise ValueError("params: found an array twice, expected each once")
     for i, param in enumerate(params):
@@ -45,6 +32,27 @@ def parameters(params: Sequence[nd.NDArray]) -> None:
                 f"params[{i}]: found {kind} without a gradient, "
                 "expected an NDArray after attach_grad()"
             )
+    return params
+
+
+def layers(params: Any) -> list[nd.NDArray]:
+    """Return ``[W1, b1, ...]`` as a list; refuse arrays that do not make up a net."""
+    params = _values.arrays("params", params)
+    if not params or len(params) % 2:
+        raise ValueError(
+            f"params: found {len(params)} arrays, expected W and b for each layer"
+        )
+    found, inputs = _values.shapes(params), params[0].shape[0]
+    expected = []
+    for shape in found[1::2]:
+        expected += [(inputs, shape[0]), (shape[0],)]
+        inputs = shape[0]
+    if found != expected:
+        raise ValueError(
+            f"params: found shapes {found}, expected {expected}: W (inputs, outputs) "
+            "and b (outputs,) for each layer"
+        )
+    return params
 
 
 def optimizer(
@@ -55,7 +63,8 @@ def optimizer(
         if not hasattr(trainer, "step"):
             kind = type(trainer).__name__
             raise ValueError(f"trainer: found {kind}, expected a gluon.Trainer")
-        positive("the trainer's learning_rate", trainer.learning_rate)
+        rate = getattr(trainer, "learning_rate", None)
+        positive("the trainer's learning_rate", rate)
     elif not params or lr is None:
         raise ValueError("found neither trainer nor params and lr, expected one")
     else:
@@ -67,9 +76,8 @@ def weight_decay(
     wd: float, lr: float | None = None, trainer: gluon.Trainer | None = None
 ) -> None:
     """Refuse a weight decay that is none, or that a trainer would not see."""
-    if not (isinstance(wd, (int, float)) and 0 <= wd < math.inf):
-        raise ValueError(f"wd: found {wd!r}, expected a finite number, at least 0")
-    if isinstance(lr, (int, float)) and lr * wd >= 1:
+    not_negative("wd", wd)
+    if lr is not None and _values.is_number(lr) and lr * wd >= 1:
         raise ValueError(
             f"wd: found {wd} at learning rate {lr}, expected a product below 1: the "
             "parameters would change their signs"
@@ -79,6 +87,66 @@ def weight_decay(
             f"wd: found {wd} beside a trainer, expected it among the trainer's own "
             "options"
         )
+
+
+@contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Give MXNet's error, which is a trace of its C++ code, as ``what`` and its end."""
+    try:
+        yield
+    except MXNetError as error:
+        raise ValueError(f"{what} ({last_line(error)})") from None
+
+
+def last_line(error: Exception) -> str:
+    """Return what an error of MXNet's ends with, which is the cause."""
+    return str(error).strip().splitlines()[-1].strip()
+
+
+def batches(name: str, data_iter: Any) -> None:
+    """Refuse what gives no batches."""
+    if isinstance(data_iter, str) or not (
+        hasattr(data_iter, "__iter__") or hasattr(data_iter, "__getitem__")
+    ):
+        raise ValueError(
+            f"{name}: found {shown(data_iter)}, expected batches (X, y), as "
+            "load_data_fashion_mnist gives them"
+        )
+
+
+def batch(found: Any) -> tuple[nd.NDArray, nd.NDArray]:
+    """Return a batch's X and y; refuse what is not a pair of NDArrays."""
+    if not (isinstance(found, (tuple, list)) and len(found) == 2):
+        raise ValueError(f"batch: found {shown(found)}, expected a pair (X, y)")
+    X, y = (
+        _values.instance(f"the batch's {name}", array, nd.NDArray)
+        for name, array in zip("Xy", found, strict=True)
+    )
+    if 0 in X.shape or 0 in y.shape:
+        raise ValueError(
+            f"batch: found X {X.shape} and y {y.shape}, expected at least one sample"
+        )
+    return X, y
+
+
+def same_shape(name: str, found: Any, like: np.ndarray) -> np.ndarray:
+    """Return an array that a function gave; refuse another shape than ``like`` has."""
+    if not isinstance(found, np.ndarray) or found.shape != like.shape:
+        raise ValueError(
+            f"{name}: found {shown(found)} from it, expected {shown(like)}, as it is "
+            "given"
+        )
+    return found
+
+
+def losses(found: Any) -> nd.NDArray:
+    """Return what a loss gave; refuse anything but an array."""
+    if not isinstance(found, nd.NDArray):
+        raise ValueError(
+            f"loss: found {shown(found)} from it, expected an NDArray, the loss of "
+            "each sample"
+        )
+    return found
 
 
 def scores(
@@ -94,10 +162,13 @@ def scores(
     try:
         y_hat = net(X)
     except (MXNetError, ValueError) as error:
-        cause = str(error).strip().splitlines()[-1]
         raise ValueError(
-            f"net: found X {X.shape}, which it cannot take: {cause}"
+            f"net: found X {X.shape}, which it cannot take: {last_line(error)}"
         ) from None
+    if not isinstance(y_hat, nd.NDArray):
+        raise ValueError(
+            f"net: found {shown(y_hat)} from it, expected an NDArray ({n}, classes)"
+        )
     if y_hat.ndim != 2 or y_hat.shape[0] != n:
         raise ValueError(
             f"net: found output {y_hat.shape} for X {X.shape}, expected ({n}, classes)"

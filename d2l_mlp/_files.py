@@ -34,12 +34,22 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        # A disk that is full does not say whose it is.
-        error.filename = error.filename or str(path)
+        # A disk that is full does not say whose it is, and nobody asked for the other.
+        error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def readable(path: Path, expected: str) -> Iterator[None]:
+    """Have an ``OSError`` name ``path`` and what was ``expected`` there."""
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise OSError(error.errno, f"{cause}, expected {expected}", str(path)) from None
 
 
 def sync_folder(folder: Path) -> None:

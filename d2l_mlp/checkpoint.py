@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from . import _files, _values
 from .random_states import RandomStates, Strict
 from .training import EpochResult
 
@@ -97,7 +98,8 @@ def read(path: Path) -> Checkpoint:
         CheckpointError: the file is damaged, or is something else.
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
+    path = _values.path("path", path)
+    with _files.readable(path, "a checkpoint"), path.open("rb") as file:
         found = _PATTERN.fullmatch(file.readline(200))
         if found is None:
             raise CheckpointError(

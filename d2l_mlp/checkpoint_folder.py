@@ -12,7 +12,7 @@ import warnings
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import _files
+from . import _files, _values
 from .checkpoint import Checkpoint, CheckpointError, read
 
 #: Checkpoints that stay: the newest may turn out to be damaged.
@@ -34,11 +34,12 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = _values.path("path", path)
         self._open = ExitStack()
 
     def __enter__(self) -> Folder:
-        self.path.mkdir(parents=True, exist_ok=True)
+        with _files.readable(self.path, "a folder to keep checkpoints in"):
+            self.path.mkdir(parents=True, exist_ok=True)
         refusal = CheckpointError(
             f"{self.path}: another process keeps its checkpoints there; wait for its "
             "end, or name another folder"
@@ -54,10 +55,14 @@ class Folder:
         """Return the checkpoints' files by epoch, the newest first."""
         found = {
             int(match[1]): path
-            for path in self.path.iterdir()
+            for path in self._list()
             if (match := _PATTERN.fullmatch(path.name)) and path.is_file()
         }
         return dict(sorted(found.items(), reverse=True))
+
+    def _list(self) -> list[Path]:
+        with _files.readable(self.path, "a folder of checkpoints"):
+            return list(self.path.iterdir())
 
     def keep(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, then delete what is older than the one before it.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from mxnet import nd
 
-from ._checks import whole_number
+from ._values import instance, path, sequence, whole_number
 from .download import fetch
 from .loader import BatchLoader as BatchLoader
 from .loader import Place as Place
@@ -81,6 +81,7 @@ def make_loaders(
     part: tuple[int, int] = (0, 1),
 ) -> tuple[BatchLoader, BatchLoader]:
     """Return the training and the test iterator of ``data``."""
+    instance("data", data, FashionMNIST)
     options = (resize, data.release, part)
     return (
         BatchLoader(data.train_images, data.train_labels, batch_size, True, *options),
@@ -128,10 +129,10 @@ def find_release(
         DataError: no folder and no server has one whole release; lists each finding.
         ValueError: there is no such ``release``.
     """
-    if release is not None and release not in URLS:
+    if release is not None and release not in list(URLS):
         raise ValueError(f"release: found {release!r}, expected {' or '.join(URLS)}")
     asked = root
-    root = Path(root).expanduser() if root is not None else default_root()
+    root = path("root", root).expanduser() if root is not None else default_root()
     own = [] if release is None else [root / release]
     problems: list[str] = []
     for folder in (root, *own, DEBIAN_FOLDER):
@@ -167,7 +168,10 @@ def get_fashion_mnist_labels(labels: np.ndarray | nd.NDArray | list[int]) -> lis
     Raises:
         ValueError: a label outside 0..9.
     """
-    numbers = list(labels.asnumpy() if isinstance(labels, nd.NDArray) else labels)
+    found = labels.asnumpy() if isinstance(labels, nd.NDArray) else labels
+    if isinstance(found, np.ndarray) and found.ndim != 1:
+        raise ValueError(f"labels: found shape {found.shape}, expected (n,)")
+    numbers = sequence("labels", found, "numbers from 0 to 9")
     for number in numbers:
         if number not in range(len(TEXT_LABELS)):
             raise ValueError(f"labels: found {number}, expected 0 to 9")

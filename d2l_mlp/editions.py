@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
+from . import _files, _values
 from .run import Settings
 from .training import EpochResult
 
@@ -112,9 +113,12 @@ def load_editions(path: Path | None = None) -> dict[str, Edition]:
         EditionError: the file is not in that format.
         OSError: it cannot be read.
     """
-    path = path or Path(__file__).with_name("editions.json")
+    own = Path(__file__).with_name("editions.json")
+    path = own if path is None else _values.path("path", path)
+    with _files.readable(path, "printed numbers, in the format of editions.json"):
+        content = path.read_bytes()
     try:
-        entries = _File.model_validate_json(path.read_bytes()).editions
+        entries = _File.model_validate_json(content).editions
     except ValidationError as error:
         first = error.errors()[0]
         where = ", ".join(map(str, first["loc"])) or "the file"

@@ -54,9 +54,12 @@ def hybridize(
         NotTraceable: at the first batch of a shape, if the net cannot be a graph, or
             if its graph does not give the gradients that the net gives.
     """
+    _checks.function("net", net)
+    _checks.function("loss", loss)
+    _checks.whole_number("batch_size", batch_size)
     if isinstance(net, gluon.Block):
         params = _trained_arrays(net)
-    params = [] if params is None else list(params)
+    params = [] if params is None else _checks.parameters(params)
     if trainer is not None and not params:
         raise ValueError(
             "params: found none, expected those that the trainer updates, unless the "
@@ -176,6 +179,7 @@ class HybridStep:
         """Return the graph for batches of this shape, with the batch in its inputs."""
         bound = self._placed
         if bound is None or X is not bound.inputs[0] or y is not bound.inputs[1]:
+            X, y = _checks.batch((X, y))
             key = (X.shape, y.shape, X.dtype, y.dtype)
             bound = self._bound.get(key)
             if bound is None:
@@ -247,7 +251,7 @@ class HybridStep:
         try:
             return bind(traced, arrays, gradients, addable, X, y)
         except MXNetError as error:
-            cause = str(error).strip().splitlines()[-1].strip()
+            cause = _checks.last_line(error)
             raise NotTraceable(
                 f"net: found a graph that MXNet cannot bind ({cause}), expected one "
                 "whose every shape and dtype follows from X, y and params: write "

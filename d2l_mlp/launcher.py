@@ -50,8 +50,13 @@ def launch(
         started here is left.
 
     Raises:
-        ValueError: ``hosts`` has a line that is no address, or none.
+        ValueError: ``hosts`` has a line that is no address, or none; or ``host_ip`` is
+            none.
     """
+    if host_ip is not None and not _is_address(host_ip):
+        raise ValueError(
+            f"host_ip: found {host_ip!r}, expected this machine's IPv4 address"
+        )
     num_hosts = 1 if hosts is None else len(_read_hosts(hosts))
     arguments = ["-n", str(num_workers), "-s", str(num_servers)]
     # As one argument: the launcher would look for options of its own among several.
@@ -87,20 +92,27 @@ def quote(argument: str) -> str:
 
 
 def _read_hosts(path: Path) -> list[str]:
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    # What is no text is no address either.
+    text = path.read_text(errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{path}: found no host, expected an address a line")
     for line in lines:
-        address = re.split(r"[:\s]", line)[0]
-        try:
-            ipaddress.IPv4Address(address)
-        except ValueError:
-            # Servers and workers listen on it, and cannot on a name.
+        # Servers and workers listen on it, and cannot on a name.
+        if not _is_address(re.split(r"[:\s]", line)[0]):
             raise ValueError(
-                f"{path}: found {line!r}, expected an IPv4 address, as 10.0.0.2 or "
-                "10.0.0.2:22 (another user belongs into ~/.ssh/config)"
-            ) from None
+                f"{path}: found {line[:60]!r}, expected an IPv4 address, as 10.0.0.2 "
+                "or 10.0.0.2:22 (another user belongs into ~/.ssh/config)"
+            )
     return lines
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _run(arguments: list[str], environment: dict[str, str]) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from mxnet import nd
 
-from ._checks import whole_number
+from ._checks import in_one_line
+from ._values import flag, instance, shown, whole_number
 
 #: A batch's X and y, and NumPy's views of their memory.
 Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
@@ -50,6 +51,7 @@ class BatchLoader:
         self.images = images
         self.labels = labels.astype(np.int32)
         self.batch_size = whole_number("batch_size", batch_size)
+        flag("shuffle", shuffle)
         self.shuffle = shuffle
         self.resize = None if resize is None else _check_size(resize)
         self.release = release
@@ -101,7 +103,9 @@ class BatchLoader:
         images = self.images.take(batch, axis=0, mode="clip")
         if self.resize is None:
             return images
-        return nd.image.resize(nd.array(images, dtype="uint8"), self.resize).asnumpy()
+        with in_one_line(f"resize: found {self.resize}, which MXNet cannot make"):
+            images = nd.array(images, dtype="uint8")
+            return nd.image.resize(images, self.resize).asnumpy()
 
 
 def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
@@ -113,6 +117,8 @@ def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
+    if not (isinstance(part, (tuple, list)) and len(part) == 2):
+        raise ValueError(f"part: found {shown(part)}, expected (rank, workers)")
     rank = whole_number("part[0]", part[0], least=0)
     workers = whole_number("part[1]", part[1], least=rank + 1)
     last = n % batch_size or min(n, batch_size)
@@ -126,6 +132,8 @@ def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, in
 
 
 def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
+    for name, array in (("images", images), ("labels", labels)):
+        instance(name, array, np.ndarray)
     shape = images.shape
     if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 1 or 0 in shape[1:]:
         raise ValueError(

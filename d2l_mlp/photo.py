@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from ._values import instance, sequence, shown
 from .models import make_net
 
 #: Bytes of a file and pixels of a picture that are taken on.
@@ -37,6 +38,8 @@ def to_image(content: bytes) -> np.ndarray:
     Raises:
         PhotoError: too large, not a picture, or of one colour.
     """
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise PhotoError(f"picture: found {shown(content)}, expected a file's bytes")
     if len(content) > MOST_BYTES:
         raise PhotoError(
             f"picture: found {len(content)} bytes, expected at most {MOST_BYTES}"
@@ -67,9 +70,20 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
     Args:
         image: as ``to_image`` gives it.
         params: ``[W1, b1, ...]``, float32.
+
+    Raises:
+        ValueError: either is something else.
     """
     from mxnet import nd
 
+    if not isinstance(image, np.ndarray) or image.shape != (28, 28):
+        raise ValueError(f"image: found {shown(image)}, expected (28, 28)")
+    params = [
+        instance(f"params[{i}]", param, np.ndarray)
+        for i, param in enumerate(sequence("params", params, "NumPy arrays"))
+    ]
+    if params and params[0].shape[:1] != (784,):
+        raise ValueError(f"params[0]: found {shown(params[0])}, expected (784, units)")
     X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
     scores = make_net([nd.array(param) for param in params])(X)
     return scores.softmax().asnumpy()[0]

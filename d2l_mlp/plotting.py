@@ -20,6 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mxnet import nd
 
+from ._values import instance, is_number, numeric, sequence, shown, whole_number
+
 if TYPE_CHECKING:
     from .training import EpochResult
 
@@ -47,7 +49,17 @@ def use_svg_display() -> None:
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
-    """Set the size of the figures to come, ``(width, height)`` in inches, as SVG."""
+    """Set the size of the figures to come, ``(width, height)`` in inches, as SVG.
+
+    Raises:
+        ValueError: not two finite numbers above 0.
+    """
+    sides = sequence("figsize", figsize, "(width, height)")
+    if len(sides) != 2 or not all(is_number(side) and side > 0 for side in sides):
+        raise ValueError(
+            f"figsize: found {shown(figsize)}, expected (width, height), two finite "
+            "numbers above 0"
+        )
     use_svg_display()
     plt.rcParams["figure.figsize"] = figsize
 
@@ -76,7 +88,19 @@ def plot_predictions(
     """Return a figure of images, each under its true and its predicted label.
 
     A wrong prediction is in red and has a cross before it. See ``show_fashion_mnist``.
+
+    Raises:
+        ValueError: likewise, or there are more labels of one kind than of the other.
     """
+    true_labels, pred_labels = (
+        _texts(name, labels)
+        for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels))
+    )
+    if len(true_labels) != len(pred_labels):
+        raise ValueError(
+            f"pred_labels: found {len(pred_labels)}, expected {len(true_labels)}, as "
+            "many as true_labels"
+        )
     pairs = list(zip(true_labels, pred_labels, strict=True))
     titles = [f"{t}\n{p if t == p else '✗ ' + p}" for t, p in pairs]
     figure = _draw_images(images, titles, cmap="gray", size=14)
@@ -109,7 +133,19 @@ def plot_curves(
         book: the book's printed ``(train_loss, train_accuracy, test_accuracy)`` of
             each epoch, drawn dashed.
         title: a line above the figure.
+
+    Raises:
+        ValueError: no epochs, or a row of other than three finite numbers.
     """
+    from .results import EpochResult
+
+    results = sequence("results", results, "epochs of a run")
+    if not results:
+        raise ValueError("results: found none, expected at least one epoch")
+    for i, result in enumerate(results):
+        instance(f"results[{i}]", result, EpochResult)
+    if len(sequence("book", book, "a row for each epoch")):
+        book = numeric("book", book, lambda s: s[1:] == (3,), "(epochs, 3)").tolist()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     columns = ("train_loss", "train_accuracy", "test_accuracy")
     panels = (
@@ -137,7 +173,7 @@ def plot_curves(
 
 
 def plot_bands(
-    runs: Mapping[str, np.ndarray], books: Mapping[str, np.ndarray], title: str = ""
+    runs: dict[str, np.ndarray], books: dict[str, np.ndarray], title: str = ""
 ) -> Figure:
     """Return a figure of printed curves over the band of our runs, from its middle.
 
@@ -149,7 +185,32 @@ def plot_bands(
         runs: ``(runs, epochs, 3)`` by the name of their kind.
         books: printed curves ``(epochs, 3)`` by name, none longer than ``runs``.
         title: a line above the figure.
+
+    Raises:
+        ValueError: no runs, or curves of another shape, or with NaN.
     """
+    instance("runs", runs, dict)
+    if not runs:
+        raise ValueError("runs: found none, expected at least one kind")
+    runs = {
+        kind: numeric(
+            f"runs[{kind!r}]",
+            ours,
+            lambda s: len(s) == 3 and s[2] == 3 and 0 not in s,
+            "(runs, epochs, 3)",
+        )
+        for kind, ours in runs.items()
+    }
+    most = min(ours.shape[1] for ours in runs.values())
+    books = {
+        name: numeric(
+            f"books[{name!r}]",
+            curve,
+            lambda s: len(s) == 2 and s[1] == 3 and s[0] <= most,
+            f"(epochs, 3) of at most {most} epochs",
+        )
+        for name, curve in instance("books", books, dict).items()
+    }
     # Large enough to be read off a projector.
     with plt.rc_context({"font.size": 13}):
         figure, grid = plt.subplots(
@@ -206,11 +267,13 @@ def plot_weights(W: Images, num_cols: int = 16, num_rows: int = 4) -> Figure:
         num_rows: rows.
 
     Raises:
-        ValueError: ``W`` is not of 784 inputs.
+        ValueError: ``W`` is not of 784 inputs and some units, or not of finite numbers;
+            or nothing is to be shown.
     """
-    weights = _to_numpy(W)
-    if weights.ndim != 2 or weights.shape[0] != 784:
-        raise ValueError(f"W: found shape {weights.shape}, expected (784, units)")
+    whole_number("num_cols", num_cols)
+    whole_number("num_rows", num_rows)
+    of = "(784, units)"
+    weights = numeric("W", W, lambda s: len(s) == 2 and s[0] == 784 and s[1] > 0, of)
     units = weights.T[: num_cols * num_rows].reshape(-1, 28, 28)
     num_rows = -(-len(units) // num_cols)
     # One array for all, 2 empty pixels between them: 64 axes would be slow and large.
@@ -233,6 +296,9 @@ def plot_weights(W: Images, num_cols: int = 16, num_rows: int = 4) -> Figure:
 def _draw_images(
     images: Images | Sequence[Images], labels: Sequence[str], cmap: str, size: float
 ) -> Figure:
+    images = sequence("images", images, "a list of images")
+    # Their elements may be anything: matplotlib writes it out, as for gluonbook.
+    labels = sequence("labels", labels, "a list of texts")
     pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
     if not pictures:
         raise ValueError("images: found none with a label, expected at least one")
@@ -250,11 +316,12 @@ def _draw_images(
 
 
 def _as_picture(image: Images) -> np.ndarray:
-    pixels = _to_numpy(image)
-    if pixels.size != 784:
-        raise ValueError(f"image: found shape {pixels.shape}, expected 784 pixels")
+    pixels = numeric("image", image, lambda s: np.prod(s) == 784, "784 pixels")
     return pixels.reshape(28, 28)
 
 
-def _to_numpy(array: Images) -> np.ndarray:
-    return array.asnumpy() if isinstance(array, nd.NDArray) else np.asarray(array)
+def _texts(name: str, labels: Sequence[str]) -> list[str]:
+    texts = sequence(name, labels, "a list of texts")
+    for i, text in enumerate(texts):
+        instance(f"{name}[{i}]", text, str)
+    return texts

@@ -6,15 +6,22 @@ import random
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 _Word = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Strict(BaseModel):
-    """Takes what it names, of the very types, and nothing else."""
+    """Takes what it names, of the very types, and no NaN: JSON has none."""
 
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def _with_position(words: list[int]) -> list[int]:
+    """Refuse Python's state if its last word, a position, is beyond the others."""
+    if words[-1] > 624:
+        raise ValueError(f"found position {words[-1]}, expected at most 624")
+    return words
 
 
 class NumpyState(Strict):
@@ -36,7 +43,11 @@ class RandomStates(Strict):
     numpy: NumpyState
     python: tuple[
         Literal[3],
-        Annotated[list[_Word], Field(min_length=625, max_length=625)],
+        Annotated[
+            list[_Word],
+            Field(min_length=625, max_length=625),
+            AfterValidator(_with_position),
+        ],
         float | None,
     ]
 

@@ -72,6 +72,7 @@ def read_file(path: Path, name: str, source: str | None = None) -> DataFile:
         OSError: the file cannot be read.
     """
     source = source or str(path)
+    _check_name(name)
     raw = path.read_bytes()
     data = _decompress(raw, name, source) if raw.startswith(b"\x1f\x8b") else raw
     array = parse_idx(data, name, source)
@@ -116,6 +117,7 @@ def parse_idx(data: bytes, name: str, source: str) -> np.ndarray:
     Raises:
         DataError: the magic number, the shape or the length is not the expected one.
     """
+    _check_name(name)
     images = "images" in name
     magic, header = (0x803, 16) if images else (0x801, 8)
     size = _FACTS["bytes"][name]
@@ -132,6 +134,11 @@ def parse_idx(data: bytes, name: str, source: str) -> np.ndarray:
         raise _fault(source, found, f"{size} bytes")
     array = np.frombuffer(data, np.uint8, offset=header)
     return array.reshape(*shape, 1) if images else array
+
+
+def _check_name(name: str) -> None:
+    if name not in FILES:
+        raise ValueError(f"name: found {name!r}, expected {', '.join(FILES)}")
 
 
 def _decompress(raw: bytes, name: str, source: str) -> bytes:

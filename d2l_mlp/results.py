@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ._values import shown
+
 
 @dataclass(frozen=True)
 class EpochResult:
@@ -72,10 +74,16 @@ def averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
     """Return the mean loss and accuracy of ``EpochResult.batches``.
 
     Raises:
-        ValueError: another ``train_metric`` than ``train_epochs`` knows.
+        ValueError: another ``train_metric`` than ``train_epochs`` knows, or no batches.
     """
-    losses, correct, sizes = batches.T
     check_metric(train_metric)
+    if (
+        not isinstance(batches, np.ndarray)
+        or batches.shape[1:] != (3,)
+        or not batches.size
+    ):
+        raise ValueError(f"batches: found {shown(batches)}, expected (batches, 3)")
+    losses, correct, sizes = batches.T
     if train_metric == "batch":
         return float(np.mean(losses / sizes)), float(np.mean(correct / sizes))
     return float(losses.sum() / sizes.sum()), float(correct.sum() / sizes.sum())

@@ -18,7 +18,7 @@ import mxnet
 import numpy as np
 from mxnet import gluon
 
-from . import __version__
+from . import __version__, _values
 from .checkpoint import Checkpoint, CheckpointError, Optimizer
 from .checkpoint_folder import Folder
 from .random_states import RandomStates
@@ -49,6 +49,7 @@ def kept_epochs(
             process uses it.
         OSError: ``path`` cannot be made or read.
     """
+    _values.instance("run", run, Run)
     with Folder(path) as folder:
         if resume:
             restore(run, folder.newest(), path)
@@ -74,6 +75,7 @@ def resumed_epochs(run: Run, path: Path) -> Iterator[EpochResult]:
     Raises:
         CheckpointError: as ``kept_epochs``.
     """
+    _values.instance("run", run, Run)
     restore(run, Folder(path).newest(), path)
     yield from run.earlier
     yield from run.epochs()
@@ -85,6 +87,8 @@ def take(run: Run, results: list[EpochResult]) -> Checkpoint:
     Raises:
         CheckpointError: its trainer's optimizer has states of its own.
     """
+    if not _values.sequence("results", results, "epochs"):
+        raise CheckpointError("results: found none, expected at least one epoch")
     params = [param.asnumpy() for param in run.trained()]
     optimizer = None
     if run.trainer is not None:
@@ -107,6 +111,7 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
     Raises:
         CheckpointError: it is of another run; names each difference.
     """
+    _values.instance("checkpoint", checkpoint, Checkpoint)
     check(run, checkpoint, path)
     if (run.trainer is None) != (checkpoint.optimizer is None):
         raise CheckpointError(f"{path}: found no whole optimizer in the checkpoint")

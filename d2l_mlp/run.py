@@ -17,12 +17,22 @@ import mxnet
 import numpy as np
 from mxnet import gluon, nd
 
-from . import _checks
+from . import _checks, _values
 from .data import BatchLoader, load_data_fashion_mnist
-from .models import Net, gluon_twin, init_params, load_params, make_net
+from .models import (
+    Net,
+    check_dropout,
+    check_scale,
+    gluon_twin,
+    init_params,
+    load_params,
+    make_net,
+)
+from .results import check_metric
 from .schedules import SCHEDULES as SCHEDULES
+from .schedules import check_schedule
 from .schedules import make_schedule as make_schedule
-from .steps import Loss
+from .steps import Loss, check_hybridize
 from .training import (
     BatchResult,
     EpochResult,
@@ -71,6 +81,27 @@ class Settings:
     dropout: float = 0.0
     wd: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what no run can be made of, before anything is loaded for it.
+
+        Raises:
+            ValueError: a setting out of its range; names it.
+        """
+        hiddens = _values.sequence("num_hiddens", self.num_hiddens, "whole numbers")
+        for units in hiddens:
+            _values.whole_number("num_hiddens", units)
+        _values.whole_number("batch_size", self.batch_size)
+        _values.whole_number("num_epochs", self.num_epochs)
+        _values.seed(self.seed)
+        _values.flag("use_gluon", self.use_gluon)
+        check_hybridize(self.hybridize)
+        check_metric(self.train_metric)
+        check_scale(self.scale)
+        check_schedule(self.schedule)
+        check_dropout(self.dropout)
+        _values.positive("lr", self.lr)
+        _checks.weight_decay(self.wd, self.lr)
+
     def __str__(self) -> str:
         kind = ", by Gluon" if self.use_gluon else ""
         kind += ", hybridized" if self.hybridize else ""
@@ -115,7 +146,7 @@ class Run:
 
     Raises:
         DataError: the data cannot be found, fetched or trusted.
-        ValueError: a setting out of its range.
+        ValueError: no ``Settings``, or no pair of ``BatchLoader``.
     """
 
     def __init__(
@@ -124,11 +155,11 @@ class Run:
         data: tuple[BatchLoader, BatchLoader] | None = None,
         team: Team | None = None,
     ) -> None:
-        self.settings, self.team = settings, team
-        self.train_iter, self.test_iter = data or load_data_fashion_mnist(
-            settings.batch_size
-        )
-        _checks.weight_decay(settings.wd, settings.lr)
+        self.settings = _values.instance("settings", settings, Settings)
+        self.team = team
+        if data is None:
+            data = load_data_fashion_mnist(settings.batch_size)
+        self.train_iter, self.test_iter = _check_data(data)
         seed_everything(settings.seed)
         self.params = init_params(settings.num_hiddens, scale=settings.scale)
         self.net: Net = make_net(self.params, settings.dropout)
@@ -150,7 +181,8 @@ class Run:
             lr: another schedule than the settings'; not with Gluon, or a team.
 
         Raises:
-            ValueError: ``lr`` is given where it would not be used.
+            ValueError: ``lr`` is given where it would not be used, or an argument is
+                not as ``train_epochs`` wants it.
         """
         settings = self.settings
         if lr is not None and (self.trainer or self.team):
@@ -204,9 +236,14 @@ class Run:
         """Take over ``[W1, b1, ...]``, as ``trained`` of any kind of run gives them.
 
         Raises:
-            ValueError: they are not of this net's shapes.
+            ValueError: they are not arrays of numbers of this net's shapes.
         """
-        found = [array.shape for array in arrays]
+        arrays = _values.sequence("params", arrays, "NumPy arrays")
+        for i, array in enumerate(arrays):
+            kind = _values.instance(f"params[{i}]", array, np.ndarray).dtype.kind
+            if kind not in "fiu":
+                raise ValueError(f"params[{i}]: found {array.dtype}, expected numbers")
+        found = _values.shapes(arrays)
         expected = [param.shape for param in self.params]
         if found != expected:
             raise ValueError(f"params: found shapes {found}, expected {expected}")
@@ -219,7 +256,11 @@ class Run:
         """Return the first ``n`` test images, their labels and the net's answers.
 
         Images are float32 ``(n, 1, 28, 28)`` in [0, 1], labels ``(n,)``.
+
+        Raises:
+            ValueError: ``n`` is no whole number above 0.
         """
+        n = _values.whole_number("n", n)
         test = self.test_iter
         X, y = next(iter(BatchLoader(test.images[:n], test.labels[:n], n)))
         return X, y.asnumpy(), self.net(X).argmax(axis=1).asnumpy()
@@ -243,6 +284,15 @@ class Run:
             # MXNet's optimizers count the update that they are about to make.
             options["lr_scheduler"] = self._schedule(first_update=1)
         return gluon.Trainer(parameters, "sgd", options)
+
+
+def _check_data(data: Any) -> tuple[BatchLoader, BatchLoader]:
+    if not (isinstance(data, (tuple, list)) and len(data) == 2):
+        found = _values.shown(data)
+        raise ValueError(f"data: found {found}, expected (train_iter, test_iter)")
+    for name, loader in zip(("train_iter", "test_iter"), data, strict=True):
+        _values.instance(name, loader, BatchLoader)
+    return data[0], data[1]
 
 
 def headline(seed: int | str, release: str | None) -> str:

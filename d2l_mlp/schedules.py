@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._values import positive, whole_number
 from .training import LearningRate
 
 #: Modes of GluonCV's LRScheduler.
@@ -22,14 +23,23 @@ def make_schedule(
         first_update: the number by which the first one is asked for.
 
     Raises:
-        ValueError: another ``mode``.
+        ValueError: another ``mode``, an ``lr`` that is no finite number above 0, or
+            another number that is no whole one.
     """
-    if mode not in SCHEDULES:
-        expected = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule: found {mode!r}, expected one of {expected}")
+    check_schedule(mode)
+    positive("lr", lr)
     if mode == "constant":
         return lr
+    whole_number("num_updates", num_updates)
+    whole_number("first_update", first_update, least=0)
     from gluoncv.utils import LRScheduler
 
     # It would give 0 at the last iteration that it is told of.
     return LRScheduler(mode, base_lr=lr, niters=num_updates + 1, offset=first_update)
+
+
+def check_schedule(mode: str) -> None:
+    """Refuse what is no way to let a learning rate fall."""
+    if mode not in SCHEDULES:
+        expected = ", ".join(SCHEDULES)
+        raise ValueError(f"schedule: found {mode!r}, expected one of {expected}")

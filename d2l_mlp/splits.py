@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from . import _values
 from .data import FashionMNIST
 
 
@@ -17,7 +18,13 @@ def resplit(data: FashionMNIST, seed: int) -> FashionMNIST:
     Args:
         data: both splits, which are pooled.
         seed: the same seed gives the same split; 0 to 2**32 - 1.
+
+    Raises:
+        ValueError: ``data`` is no ``FashionMNIST``, or ``seed`` out of its range.
     """
+    _values.instance("data", data, FashionMNIST)
+    if _values.whole_number("seed", seed, least=0) >= 2**32:
+        raise ValueError(f"seed: found {seed}, expected 0 to {2**32 - 1}")
     images = np.concatenate([data.train_images, data.test_images])
     labels = np.concatenate([data.train_labels, data.test_labels])
     # A stream apart: the run itself is seeded with the same number.

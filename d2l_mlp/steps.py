@@ -56,7 +56,17 @@ def sgd(
     of ``param``; any dtype. Dividing ``lr`` and not the gradient saves a pass over it;
     the bits are the same where ``batch_size`` is a power of 2. With a weight decay
     ``wd``, ``param`` loses ``lr * wd`` of itself as well, as in MXNet's own SGD.
+
+    Raises:
+        ValueError: ``params`` are not arrays with gradients, ``batch_size`` is no
+            finite number above 0, or ``lr`` or ``wd`` none from 0 on.
     """
+    params = _checks.parameters(params)
+    if not params:
+        raise ValueError("params: found none, expected at least one array")
+    _checks.positive("batch_size", batch_size)
+    for name, value in (("lr", lr), ("wd", wd)):
+        _checks.not_negative(name, value)
     for param in params:
         if wd:
             param *= 1 - lr * wd
@@ -87,7 +97,7 @@ class EagerStep:
         assert self._loss is not None
         with autograd.record():
             y_hat = _checks.scores(self._net, X, y)
-            loss_sum = self._loss(y_hat, y).sum()
+            loss_sum = _checks.losses(self._loss(y_hat, y)).sum()
         loss_sum.backward()
         if self._trainer is not None:
             self._trainer.step(self._batch_size)
@@ -182,7 +192,8 @@ def fed(step: Step, data_iter: Batches, seed: int | None, epoch: int) -> Batches
         epoch: counted from 1.
     """
     shape = None
-    for batch, (X, y) in enumerate(step.feed(data_iter)):
+    for batch, pair in enumerate(step.feed(data_iter)):
+        X, y = _checks.batch(pair)
         if seed is not None and (X.shape, X.dtype, y.dtype) != shape:
             shape = (X.shape, X.dtype, y.dtype)
             if step.prepare(X, y):
@@ -205,20 +216,27 @@ def make_step(
     """Return the step that ``train_epochs`` is to take; see its arguments.
 
     Raises:
-        ValueError: no parameters, no learning rate, another ``hybridize``, or a ``wd``
-            that is no weight decay or would not be used.
+        ValueError: no function, no parameters, no learning rate, another ``hybridize``,
+            or a ``wd`` that is no weight decay or would not be used.
     """
+    _checks.function("net", net)
+    _checks.function("loss", loss)
     _checks.weight_decay(wd, lr, trainer)
-    if hybridize not in (True, False, "auto"):
-        raise ValueError(
-            f"hybridize: found {hybridize!r}, expected True, False or 'auto'"
-        )
+    check_hybridize(hybridize)
     eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)
     if hybridize:
         graph = hybridized(net, params, loss, batch_size, lr, trainer, wd=wd)
         return graph if hybridize is True else AutoStep(graph, eager)
     _checks.optimizer(params, lr, trainer)
     return eager
+
+
+def check_hybridize(hybridize: bool | str) -> None:
+    """Refuse what is no way to train a static graph, or none."""
+    if hybridize not in (True, False, "auto"):
+        raise ValueError(
+            f"hybridize: found {hybridize!r}, expected True, False or 'auto'"
+        )
 
 
 def _number(value: Any) -> float:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from mxnet import gluon, nd
 
-from . import _checks
+from . import _checks, _values
 from .models import Net
 from .results import BatchResult as BatchResult
 from .results import EpochResult as EpochResult
@@ -42,10 +42,7 @@ def seed_everything(seed: int) -> None:
     """
     from gluoncv.utils import random
 
-    # MXNet would cut a longer number short and say nothing.
-    if _checks.whole_number("seed", seed, least=0) >= 2**31:
-        raise ValueError(f"seed: found {seed}, expected 0 to {2**31 - 1}")
-    random.seed(seed)
+    random.seed(_values.seed(seed))
 
 
 def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
@@ -56,11 +53,24 @@ def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
         net: gives scores ``(batch, classes)``.
 
     Raises:
-        ValueError: ``data_iter`` is empty, or a batch does not fit ``net``.
+        ValueError: ``data_iter`` is empty, a batch does not fit ``net``, or a score is
+            NaN, which is in no order.
     """
-    correct, n = _count_all(data_iter, EagerStep(net))
+    _checks.batches("data_iter", data_iter)
+    _checks.function("net", net)
+    unordered = []
+
+    def watched(X: nd.NDArray) -> nd.NDArray:
+        y_hat = net(X)
+        if isinstance(y_hat, nd.NDArray):
+            unordered.append((y_hat != y_hat).sum())
+        return y_hat
+
+    correct, n = _count_all(data_iter, EagerStep(watched))
     if n == 0:
         raise ValueError("data_iter: found no batches, expected at least one")
+    if found := int(_fetch(unordered).sum()):
+        raise ValueError(f"net: found NaN in {found} scores, expected numbers")
     return float(_fetch(correct).sum()) / n
 
 
@@ -117,15 +127,21 @@ def train_epochs(
         TrainingDiverged: the loss is NaN or infinite.
         NotTraceable: ``hybridize`` is set and the net cannot be a static graph.
     """
-    params = None if params is None else list(params)
+    params = None if params is None else _checks.parameters(params)
     _check_arguments(num_epochs, batch_size, train_metric)
+    _checks.batches("train_iter", train_iter)
+    _checks.batches("test_iter", test_iter)
+    _checks.function("on_batch", on_batch, optional=True)
+    _checks.function("reduce", reduce, optional=True)
+    if seed is not None:
+        _checks.whole_number("seed", seed, least=0)
     _checks.whole_number("first_epoch", first_epoch)
     _checks.whole_number("num_updates", num_updates, least=0)
     if first_epoch > num_epochs:
         # A schedule has nothing for an update that there will not be.
         return
     schedule = lr if callable(lr) else None
-    first_lr = lr(num_updates) if callable(lr) else lr
+    first_lr = _checks.positive("lr", lr(num_updates)) if callable(lr) else lr
     step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)
     for epoch in range(first_epoch, num_epochs + 1):
         start = time.perf_counter()
@@ -150,7 +166,7 @@ def train_epochs(
         test_sums = sums[2 * len(sizes) :].sum(), test_size
         sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
         if reduce is not None:
-            sums = reduce(sums)
+            sums = _checks.same_shape("reduce", reduce(sums), sums)
         batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
         train_loss, train_accuracy = averages(batches, train_metric)
         test_accuracy = float(sums[-2] / sums[-1])

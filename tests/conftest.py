@@ -1,6 +1,8 @@
 import gzip
 import hashlib
+import subprocess
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
@@ -17,6 +19,7 @@ from processes import Group
 #: out, and what wants a browser or a database.
 SLOW = {
     "test_api",
+    "test_bad_input",
     "test_cli",
     "test_cli_checkpoint",
     "test_cli_compare",
@@ -36,6 +39,7 @@ SLOW = {
     "test_killed_runs",
     "test_packaging",
     "test_resuming",
+    "test_readers",
     "test_runs",
     "test_search",
     "test_setup",
@@ -233,3 +237,34 @@ def batch(fashion_mnist):
     return nd.array(images / np.float32(255)), nd.array(
         fashion_mnist.train_labels[:256], dtype="int32"
     )
+
+
+@contextmanager
+def mounted(folder, options):
+    """Mount a disk in memory; skip the test where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", folder]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True)
+    except OSError as error:
+        pytest.skip(f"cannot mount a disk: {error}")
+    if done.returncode:
+        pytest.skip(f"cannot mount a disk: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a disk of 64 kB."""
+    with mounted(tmp_path / "disk", "size=64k") as folder:
+        yield folder
+
+
+@pytest.fixture
+def fixed_disk(tmp_path):
+    """Mount a disk that cannot be written to."""
+    with mounted(tmp_path / "fixed-disk", "ro") as folder:
+        yield folder

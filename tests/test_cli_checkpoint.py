@@ -119,22 +119,6 @@ def test_a_full_disk_is_told_of_and_what_was_kept_is_gone_on_from(tmp_path, whol
     assert_same(run(tmp_path, "--resume"), tmp_path, whole)
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount a disk of 64 kB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except OSError as error:
-        pytest.skip(f"cannot mount a small disk: {error}")
-    if done.returncode:
-        pytest.skip(f"cannot mount a small disk: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
 def test_on_a_small_disk_it_ends_where_the_disk_does(small_disk, tmp_path, whole):
     (tmp_path / "kept").symlink_to(small_disk)
     done = run(tmp_path)
@@ -180,12 +164,6 @@ def test_what_cannot_be_gone_on_from_is_refused(whole, options, more, code, mess
     assert re.search(message, done.stderr) and "Traceback" not in done.stderr
     assert "epoch 1" not in done.stdout
     assert {p.name: p.read_bytes() for p in (folder / "kept").iterdir()} == before
-
-
-def test_resume_wants_a_folder(tmp_path):
-    arguments = [sys.executable, "-m", "d2l_mlp", "book", "--resume"]
-    done = subprocess.run(arguments, capture_output=True, text=True, env=ENV)
-    assert done.returncode == 2 and "found no --checkpoint" in done.stderr
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

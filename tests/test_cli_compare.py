@@ -122,27 +122,6 @@ def test_ctrl_c_keeps_what_ended(small, tmp_path):
     assert path.read_bytes().endswith(b"\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--edition", "none"], 2, "found 'none', expected chapter, zh-2018-08, en"),
-        (["--seeds", "2"], 2, "--seeds"),
-        (["--jobs", "0"], 2, "--jobs"),
-        (["--suspects", "3"], 2, "found 3, expected 0 or at least 19"),
-        (["--split", "half"], 2, "--split"),
-        (["--output", "/proc/none"], 2, "--output"),
-        (["--release", "2018"], 1, "release: found '2018', expected 2017-08-26 or"),
-        (["--editions", "/none.json"], 1, "/none.json"),
-    ],
-)
-def test_what_is_wrong_is_named(arguments, code, message, tmp_path):
-    done = run("compare", "--output", tmp_path, *arguments)
-    assert done.returncode == code
-    # Without the frame that is drawn around it.
-    assert message in re.sub(r"[\s│]+", " ", done.stderr)
-    assert "Traceback" not in done.stderr
-
-
 def test_the_books_release_is_asked_for_and_named_where_it_is_missing(tmp_path):
     env = os.environ | {"MXNET_GLUON_REPO": "http://127.0.0.1:9/"}
     done = run(

@@ -47,24 +47,6 @@ def test_the_same_command_runs_only_what_is_missing(third):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["3", "--seeds", "0"], "--seeds"),
-        (["1", "--num-epochs", "none"], "--num-epochs"),
-        (["5"], "No such command '5'"),
-        (["4", "--trials", "0"], "--trials"),
-        (["4", "--heartbeat", "0"], "--heartbeat"),
-        (["2", "--output", "/proc/here"], "cannot be written to"),
-        (["4", "--output", "/proc/here"], "cannot be written to"),
-    ],
-)
-def test_bad_usage_ends_in_a_message_and_exit_code_2(arguments, message):
-    done = run("exercise", *arguments)
-    assert done.returncode == 2 and message in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
     "url", ["postgresql://nobody:secret@127.0.0.1:9/none", "nonsense"]
 )
 def test_a_database_that_is_not_there_is_named_without_its_password(tmp_path, url):

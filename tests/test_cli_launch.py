@@ -96,12 +96,6 @@ def alone_linear(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--num-workers", 0, "--", "book"], 2, "--num-workers"),
-        (["--num-workers", 2, "--num-servers", 0, "--", "book"], 2, "--num-servers"),
-        (["--", "book"], 2, "--num-workers"),
-        (["--num-workers", 2], 2, "command"),
-        (["--num-workers", 2, "--", "doctor"], 2, "found 'doctor', expected book"),
-        (["--num-workers", 2, "--hosts", "none", "--", "book"], 2, "--hosts"),
         (["--num-workers", 2, "--", "book", "--output", "a\nb"], 1, "no line break"),
         (["--num-workers", 1, "--", "book", "--kvstore", "local"], 1, "found local"),
         # Told before any process is started, and once.
@@ -119,15 +113,6 @@ def test_what_cannot_be_launched_is_told(arguments, code, message, group, tmp_pa
     if code == 2:
         assert stderr.count("Usage: ") == 1
     assert not group.alive()
-
-
-def test_book_alone_names_the_launcher():
-    done = subprocess.run(
-        [*PYTHON, "book", "--kvstore", "dist_sync"],
-        env=clean_environment(), capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "d2l_mlp launch" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -129,10 +129,3 @@ def test_a_damaged_file_is_refused_or_whole(tmp_path, data):
     except ValueError:
         return
     assert [array.shape for array in arrays] == [(784, 10), (10,)]
-
-
-def test_the_command_names_what_it_lacks(tmp_path):
-    done = run("predict", tmp_path / "x.png", "--params", tmp_path / "none.npz")
-    assert done.returncode == 1 and "none.npz" in done.stderr
-    done = run("predict", tmp_path / "x.png")
-    assert done.returncode == 2 and "--params" in done.stderr

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import _compat
-from .common import Root, check_output, console, progress_bar, save_figure
+from .common import Root, check_file, check_output, console, progress_bar, save_figure
 from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
 from .options import (
     KVStore,
@@ -21,6 +21,7 @@ from .options import (
     parse_lr,
     parse_scale,
     parse_wd,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 def book(
     num_epochs: Annotated[
-        int | None, typer.Option(min=1, help="10, or 5 with --linear, as in the book.")
+        int | None,
+        whole("10, or 5 with --linear, as in the book."),
     ] = None,
     num_hiddens: Annotated[
         tuple | None,
@@ -46,9 +48,10 @@ def book(
             parser=parse_lr, help="0.5, or 0.1 with --linear, as in the book."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 256,
+    batch_size: Annotated[int, whole("Images a batch.")] = 256,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="The same seed, the same bits.")
+        int,
+        whole("The same seed, the same bits.", least=0, most=2**31 - 1),
     ] = 0,
     linear: Annotated[
         bool, typer.Option("--linear", help="Softmax regression in its place.")
@@ -123,7 +126,7 @@ def book(
         if first:
             check_output(output)
             if save is not None:
-                check_output(save.parent, "--save")
+                check_file(save, "--save")
         part = (0, 1) if workers is None else workers.part
         data = load_data_fashion_mnist(settings.batch_size, root=root, part=part)
         run = Run(settings, data, workers)

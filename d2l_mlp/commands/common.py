@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .. import _compat
+from .options import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,7 +25,8 @@ Root = Annotated[
     Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
 ]
 Jobs = Annotated[
-    int | None, typer.Option(min=1, help="Processes; one a processor by default.")
+    int | None,
+    whole("Processes; one a processor by default."),
 ]
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -52,6 +54,16 @@ def check_output(folder: Path, option: str = "--output") -> None:
             "expected a folder for what it makes",
             param_hint=option,
         ) from None
+
+
+def check_file(path: Path, option: str) -> None:
+    """Try the folder of a file to come; nothing but a file may be there already."""
+    check_output(path.parent, option)
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(
+            f"found {path}, which is no plain file, expected a file to write",
+            param_hint=option,
+        )
 
 
 def save(path: Path, content: bytes) -> None:

@@ -24,6 +24,7 @@ from .common import (
     save_figure,
     table_console,
 )
+from .options import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,13 +51,17 @@ def compare(
         list[str] | None,
         typer.Option(help="An edition's id, also several times; or all.", metavar="ID"),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=3, help="Runs, of seeds 0, 1, 2, …")] = 30,
+    seeds: Annotated[
+        int,
+        whole("Runs, of seeds 0, 1, 2, …", least=3),
+    ] = 30,
     split: Annotated[
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")
     ] = Split.ALL,
     jobs: Jobs = None,
     suspects: Annotated[
-        int, typer.Option(min=0, help="Runs with each one thing changed.")
+        int,
+        whole("Runs with each one thing changed.", least=0),
     ] = 0,
     plain: Annotated[
         bool, typer.Option("--plain", help="Train without a static graph.")

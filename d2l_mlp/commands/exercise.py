@@ -20,12 +20,19 @@ from .common import (
     table_console,
 )
 from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs, take_up
+from .options import whole
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
 
-Seeds = Annotated[int, typer.Option(min=1, help="Runs of each kind: seeds 0, 1, …")]
-Epochs = Annotated[int, typer.Option("--num-epochs", min=1, help="Of each run.")]
+Seeds = Annotated[
+    int,
+    whole("Runs of each kind: seeds 0, 1, …"),
+]
+Epochs = Annotated[
+    int,
+    whole("Of each run.", name="--num-epochs"),
+]
 Output = Annotated[
     Path | None,
     typer.Option(help="Folder for results and figure; output/exercise-N by default."),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .book import book
-from .options import KVStore
+from .options import KVStore, whole
 
 BOOK = "book"
 _book = typer.Typer(add_completion=False)
@@ -18,10 +18,12 @@ _book.command()(book)
 
 def launch(
     num_workers: Annotated[
-        int, typer.Option(min=1, help="Processes to learn, each from its share.")
+        int,
+        whole("Processes to learn, each from its share."),
     ],
     num_servers: Annotated[
-        int, typer.Option(min=1, help="Processes that keep the parameters.")
+        int,
+        whole("Processes that keep the parameters."),
     ] = 1,
     hosts: Annotated[
         Path | None,

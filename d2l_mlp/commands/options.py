@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -32,6 +33,27 @@ def parse_hiddens(text: str) -> tuple[int, ...]:
             "such as 256 or 256,128"
         )
     return hiddens
+
+
+def whole(
+    help: str, least: int = 1, most: int | None = None, name: str | None = None
+) -> Any:
+    """Return an option for a whole number from ``least`` on, to ``most`` if given."""
+    to = "on" if most is None else f"to {most}"
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            raise typer.BadParameter(
+                f"found {text!r}, expected a whole number from {least} {to}"
+            )
+        return number
+
+    names = [] if name is None else [name]
+    return typer.Option(*names, parser=parse, metavar="<integer>", help=help)
 
 
 def parse_number(text: str, fits: Callable[[float], bool], expected: str) -> float:

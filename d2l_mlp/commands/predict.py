@@ -9,6 +9,7 @@ import typer
 
 from .. import _compat
 from .common import console
+from .options import whole
 
 
 def predict(
@@ -16,7 +17,10 @@ def predict(
     params: Annotated[
         Path, typer.Option(help="Parameters, as book --save writes them.")
     ],
-    top: Annotated[int, typer.Option(min=1, max=10, help="Classes to print.")] = 3,
+    top: Annotated[
+        int,
+        whole("Classes to print.", least=1, most=10),
+    ] = 3,
 ) -> None:
     """Print the most probable classes of each picture.
 

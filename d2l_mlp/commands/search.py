@@ -20,6 +20,7 @@ from .common import (
 )
 from .final import count_tests, test_chosen
 from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs
+from .options import whole
 
 if TYPE_CHECKING:
     import optuna
@@ -31,12 +32,16 @@ if TYPE_CHECKING:
 
 
 def exercise_4(
-    trials: Annotated[int, typer.Option(min=1, help="Settings to try in all.")] = 60,
+    trials: Annotated[
+        int,
+        whole("Settings to try in all."),
+    ] = 60,
     regularise: Annotated[
         bool, typer.Option("--regularise", help="With dropout and weight decay.")
     ] = False,
     seeds: Annotated[
-        int, typer.Option(min=0, help="Final runs of the chosen setting; 0 for none.")
+        int,
+        whole("Final runs of the chosen setting; 0 for none.", least=0),
     ] = 5,
     jobs: Jobs = None,
     storage: Annotated[
@@ -49,7 +54,8 @@ def exercise_4(
         str | None, typer.Option(help="Name of the search in its storage.")
     ] = None,
     heartbeat: Annotated[
-        int, typer.Option(min=1, help="Seconds between signs of life to a database.")
+        int,
+        whole("Seconds between signs of life to a database."),
     ] = 10,
     root: Root = None,
     output: Annotated[
