@@ -49,6 +49,7 @@ SLOW = {
     "test_training_batches",
     "test_twins",
     "test_variants",
+    "test_wheels",
 }
 MARKS = {"test_browser": "browser", "test_postgres": "postgres"}
 
