@@ -1,3 +1,5 @@
+from .curves import plot_bands as plot_bands
+from .curves import plot_curves as plot_curves
 from .data import BatchLoader as BatchLoader
 from .data import get_fashion_mnist_labels as get_fashion_mnist_labels
 from .data import load_data_fashion_mnist as load_data_fashion_mnist
@@ -8,8 +10,6 @@ from .models import init_params as init_params
 from .models import load_params as load_params
 from .models import make_net as make_net
 from .models import relu as relu
-from .plotting import plot_bands as plot_bands
-from .plotting import plot_curves as plot_curves
 from .plotting import plot_predictions as plot_predictions
 from .plotting import plot_weights as plot_weights
 from .plotting import set_figsize as set_figsize
@@ -17,8 +17,8 @@ from .plotting import show_fashion_mnist as show_fashion_mnist
 from .plotting import use_svg_display as use_svg_display
 from .releases import DataError as DataError
 from .run import Run as Run
-from .run import Settings as Settings
 from .run import headline as headline
+from .settings import Settings as Settings
 from .training import EpochResult as EpochResult
 from .training import TrainingDiverged as TrainingDiverged
 from .training import evaluate_accuracy as evaluate_accuracy

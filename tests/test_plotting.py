@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from d2l_mlp import plotting
+from d2l_mlp import curves, plotting
 from d2l_mlp.training import EpochResult
 
 import matplotlib
@@ -56,13 +56,13 @@ def test_wrong_predictions_are_marked_by_more_than_colour():
 def test_curves_hold_the_runs_and_the_books_numbers():
     results = [EpochResult(1, 0.8, 0.7, 0.75, 1.0), EpochResult(2, 0.5, 0.8, 0.85, 1.0)]
     book = [(0.9, 0.6, 0.65)]
-    figure = plotting.plot_curves(results, book, "a title")
+    figure = curves.plot_curves(results, book, "a title")
     lines = {line.get_label(): line for axes in figure.axes for line in axes.lines}
     assert list(lines["test"].get_xdata()) == [1, 2]
     assert list(lines["test"].get_ydata()) == [0.75, 0.85]
     assert list(lines["training loss, the book"].get_ydata()) == [0.9]
     assert len(lines) == 6
-    assert len(plotting.plot_curves(results).axes[1].lines) == 2
+    assert len(curves.plot_curves(results).axes[1].lines) == 2
 
 
 def test_weights_are_one_picture_a_unit():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..curves import plot_bands
 from ..editions import models_of
-from ..plotting import plot_bands
 from ..run import describe_layers
 from .findings import WHERE, Comparison
 
