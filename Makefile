@@ -12,7 +12,7 @@ installed := $(VENV)/.installed
 modules = $(subst /,.,$(basename $(shell find d2l_mlp -name '[a-z]*.py' | sort)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book compare demo test test-fast lint docs notebooks bench wheels clean
+.PHONY: help setup book compare demo test test-fast coverage lint docs notebooks bench wheels clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -33,6 +33,9 @@ test: $(installed) ## run all tests, and every notebook from top to bottom
 
 test-fast: $(installed) ## the tests that take under a minute together
 	$(py) -m pytest -m "not slow and not browser and not postgres" tests
+
+coverage: $(installed) ## all tests, and how much of the package they run: at least 90 %
+	$(py) -m pytest --nbmake --cov --cov-report=term
 
 lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff check
