@@ -14,6 +14,11 @@ from mxnet import nd
 T = TypeVar("T")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``"1 epoch"``, ``"2 epochs"``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def shown(value: Any) -> str:
     """Return ``value`` as an error shows it: in one short line."""
     if isinstance(value, (np.ndarray, nd.NDArray)):

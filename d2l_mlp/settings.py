@@ -78,7 +78,7 @@ class Settings:
         falling = "" if self.schedule == "constant" else f" ({self.schedule})"
         text = (
             f"net {describe_layers(self.num_hiddens)}{kind}, lr {self.lr:g}{falling}, "
-            f"batch size {self.batch_size}, {self.num_epochs} epochs"
+            f"batch size {self.batch_size}, {_values.counted(self.num_epochs, 'epoch')}"
         )
         for name in ("scale", "dropout", "wd"):
             value = getattr(self, name)

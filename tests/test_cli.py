@@ -62,7 +62,7 @@ def test_book_takes_what_a_search_may_choose(tmp_path):
     plain, changed = run(*base), run(*base, *options.split())
     assert changed.returncode == 0, changed.stderr
     lines = changed.stdout.splitlines()
-    assert lines[1].endswith("1 epochs, scale he, dropout 0.2, wd 0.001")
+    assert lines[1].endswith("1 epoch, scale he, dropout 0.2, wd 0.001")
     for name in ("scale he", "schedule cosine", "dropout 0.2", "wd 0.001"):
         assert f"not as in the book: {name} (the book: " in changed.stdout
     # The linear model is the book's all the same.

@@ -45,6 +45,7 @@ def test_chosen(
     folders: RunFolders | None = None,
 ) -> None:
     """Train the chosen setting on all images, and read the test set."""
+    from .._values import counted
     from ..exercises.outcome import final_accuracies, make_final_jobs, to_json
     from ..exercises.studies import make_run, train
     from ..exercises.summary import mean_sd
@@ -56,8 +57,9 @@ def test_chosen(
     take_up(folders, planned, path, partial(make_run, root=files))
     records = list(run_jobs(work, planned, path, jobs, folders))
     accuracies = final_accuracies(records)
+    seeds_text = counted(len(accuracies), "seed")
     console.print(
-        f"test accuracy {mean_sd(accuracies, 4)} over {len(accuracies)} seeds "
+        f"test accuracy {mean_sd(accuracies, 4)} over {seeds_text} "
         f"({', '.join(f'{value:.4f}' for value in accuracies)})"
     )
     console.print(f"to repeat the first: {found.command}")
