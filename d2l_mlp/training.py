@@ -128,15 +128,8 @@ def train_epochs(
         NotTraceable: ``hybridize`` is set and the net cannot be a static graph.
     """
     params = None if params is None else _checks.parameters(params)
-    _check_arguments(num_epochs, batch_size, train_metric)
-    _checks.batches("train_iter", train_iter)
-    _checks.batches("test_iter", test_iter)
-    _checks.function("on_batch", on_batch, optional=True)
-    _checks.function("reduce", reduce, optional=True)
-    if seed is not None:
-        _checks.whole_number("seed", seed, least=0)
-    _checks.whole_number("first_epoch", first_epoch)
-    _checks.whole_number("num_updates", num_updates, least=0)
+    _check_arguments(num_epochs, batch_size, train_metric, train_iter, test_iter)
+    _check_options(on_batch, seed, first_epoch, num_updates, reduce)
     if first_epoch > num_epochs:
         # A schedule has nothing for an update that there will not be.
         return
@@ -155,21 +148,12 @@ def train_epochs(
                 num_updates += 1
                 if on_batch is not None:
                     on_batch(_batch_result(epoch, trained, step))
-            test_correct, test_size = _count_all(test_iter, step, seed, epoch)
+            tested = _count_all(test_iter, step, seed, epoch)
         finally:
             # Whatever happens, params are never half of one state, half of another.
             step.sync()
-        _check_passes(epoch, train_iter=len(trained), test_iter=test_size)
-        losses, correct, sizes = zip(*trained, strict=True)
-        # The one stop: a number taken to Python halts the engine until it is there.
-        sums = _fetch([*losses, *correct, *test_correct])
-        test_sums = sums[2 * len(sizes) :].sum(), test_size
-        sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
-        if reduce is not None:
-            sums = _checks.same_shape("reduce", reduce(sums), sums)
-        batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
+        batches, test_accuracy = _sum_up(epoch, trained, *tested, reduce)
         train_loss, train_accuracy = averages(batches, train_metric)
-        test_accuracy = float(sums[-2] / sums[-1])
         if not math.isfinite(train_loss):
             raise TrainingDiverged(
                 f"epoch {epoch}: found training loss {train_loss} at learning rate "
@@ -230,6 +214,26 @@ def _count_all(
     return correct, n
 
 
+def _sum_up(
+    epoch: int,
+    trained: list[tuple],
+    test_correct: list,
+    test_size: int,
+    reduce: Callable[[np.ndarray], np.ndarray] | None,
+) -> tuple[np.ndarray, float]:
+    """Return an epoch's batches, as ``EpochResult`` has them, and the test accuracy."""
+    _check_passes(epoch, train_iter=len(trained), test_iter=test_size)
+    losses, correct, sizes = zip(*trained, strict=True)
+    # The one stop: a number taken to Python halts the engine until it is there.
+    sums = _fetch([*losses, *correct, *test_correct])
+    test_sums = sums[2 * len(sizes) :].sum(), test_size
+    sums = np.concatenate([sums[: 2 * len(sizes)], sizes, test_sums])
+    if reduce is not None:
+        sums = _checks.same_shape("reduce", reduce(sums), sums)
+    batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
+    return batches, float(sums[-2] / sums[-1])
+
+
 def _fetch(scalars: list) -> np.ndarray:
     """Bring one-element arrays to NumPy at once, as float64 so that sums are exact."""
     if isinstance(scalars[0], nd.NDArray):
@@ -237,10 +241,33 @@ def _fetch(scalars: list) -> np.ndarray:
     return np.asarray(scalars, np.float64)
 
 
-def _check_arguments(num_epochs: int, batch_size: int, train_metric: str) -> None:
+def _check_arguments(
+    num_epochs: int,
+    batch_size: int,
+    train_metric: str,
+    train_iter: Batches,
+    test_iter: Batches,
+) -> None:
     _checks.whole_number("num_epochs", num_epochs)
     _checks.whole_number("batch_size", batch_size)
     check_metric(train_metric)
+    _checks.batches("train_iter", train_iter)
+    _checks.batches("test_iter", test_iter)
+
+
+def _check_options(
+    on_batch: object,
+    seed: int | None,
+    first_epoch: int,
+    num_updates: int,
+    reduce: object,
+) -> None:
+    _checks.function("on_batch", on_batch, optional=True)
+    _checks.function("reduce", reduce, optional=True)
+    if seed is not None:
+        _checks.whole_number("seed", seed, least=0)
+    _checks.whole_number("first_epoch", first_epoch)
+    _checks.whole_number("num_updates", num_updates, least=0)
 
 
 def _check_passes(epoch: int, **sizes: int) -> None:
