@@ -25,7 +25,8 @@ _MOST_HEADER = 1000
 #: Plain numbers alone, and nothing that it would be dear to evaluate.
 _HEADER = re.compile(
     r"\{'descr': '([<>|][biufc]\d{1,2})', 'fortran_order': (True|False), "
-    r"'shape': (\((?:\d{1,15},? ?){0,8}\)), \} *\n"
+    # One way to read it alone: among several it would look for hours.
+    r"'shape': (\((?:\d{1,15}(?:, \d{1,15}){0,7},?)?\)), \} *\n"
 )
 #: Deflate packs no better than 1032 to 1.
 _MOST_RATIO = 1032

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "fuzz"))
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from readers import CORPUS, LENGTH, MOST_SECONDS, READERS, mutate, try_file
+from readers import BUSY, CORPUS, LENGTH, MOST_SECONDS, READERS, mutate, try_file
 
 #: Files of one example of hypothesis, which costs more than they do.
 FILES = 50
@@ -92,7 +92,7 @@ def fuzz(reader, num_inputs, first_seed, counts):
         @given(st.binary(min_size=LENGTH * FILES, max_size=LENGTH * FILES))
         def check(programs):
             # Should a library in C hang, which no signal ends.
-            faulthandler.dump_traceback_later(FILES * MOST_SECONDS, exit=True)
+            faulthandler.dump_traceback_later(2 * BUSY * MOST_SECONDS, exit=True)
             for start in range(0, len(programs), LENGTH):
                 content = mutate(reader, programs[start : start + LENGTH])
                 last[:] = [content]

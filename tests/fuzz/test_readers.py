@@ -26,7 +26,7 @@ def reader_of(path):
     "path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
 def test_what_was_kept_is_refused_or_whole(path, tmp_path):
-    whole = try_file(reader_of(path), path.read_bytes(), tmp_path / "file", seconds=20)
+    whole = try_file(reader_of(path), path.read_bytes(), tmp_path / "file")
     assert whole == ("whole" in path.stem)
 
 
@@ -69,7 +69,7 @@ def slow(path):
 def swallowing(path):
     while True:
         try:
-            time.sleep(1)
+            sum(range(10**5))
         except Exception:
             continue
 
@@ -85,4 +85,4 @@ def crashing(path):
 def test_what_must_not_be_is_noticed(read, error, tmp_path):
     reader = replace(READERS["npz"], read=read)
     with pytest.raises(error):
-        try_file(reader, b"", tmp_path / "file", seconds=0.3)
+        try_file(reader, b"", tmp_path / "file", seconds=0.1)
