@@ -32,6 +32,7 @@ SLOW = {
     "test_hybrid_epochs",
     "test_killed_runs",
     "test_packaging",
+    "test_pythons",
     "test_resuming",
     "test_runs",
     "test_search",
