@@ -11,6 +11,18 @@ Raises:
         an ``ImportError`` that names the cause and what mends it.
 """
 
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036  # a checkout meets them; pip refuses
+    refusal = (
+        f"found Python {'.'.join(map(str, sys.version_info[:3]))}, expected 3.10 to "
+        "3.13. To mend it: make clean setup; then run .venv/bin/python"
+    )
+    # `python -m` would show an ImportError with runpy's frames.
+    if sys.argv[:1] == ["-m"]:
+        sys.exit(f"error: {refusal}")
+    raise ImportError(refusal)
+
 from . import _compat, _stop
 
 __version__ = "0.1.0"

@@ -38,6 +38,7 @@ SLOW = {
     "test_killed_exercises",
     "test_killed_runs",
     "test_packaging",
+    "test_pythons",
     "test_resuming",
     "test_readers",
     "test_runs",
