@@ -10,11 +10,7 @@ import numpy as np
 from mxnet import MXNetError, nd
 
 from . import _values
-from ._values import function as function
-from ._values import not_negative as not_negative
-from ._values import positive as positive
-from ._values import shown as shown
-from ._values import whole_number as whole_number
+from ._values import shown
 
 if TYPE_CHECKING:
     from mxnet import gluon
@@ -64,11 +60,11 @@ def optimizer(
             kind = type(trainer).__name__
             raise ValueError(f"trainer: found {kind}, expected a gluon.Trainer")
         rate = getattr(trainer, "learning_rate", None)
-        positive("the trainer's learning_rate", rate)
+        _values.positive("the trainer's learning_rate", rate)
     elif not params or lr is None:
         raise ValueError("found neither trainer nor params and lr, expected one")
     else:
-        positive("lr", lr)
+        _values.positive("lr", lr)
         parameters(params)
 
 
@@ -76,7 +72,7 @@ def weight_decay(
     wd: float, lr: float | None = None, trainer: gluon.Trainer | None = None
 ) -> None:
     """Refuse a weight decay that is none, or that a trainer would not see."""
-    not_negative("wd", wd)
+    _values.not_negative("wd", wd)
     if lr is not None and _values.is_number(lr) and lr * wd >= 1:
         raise ValueError(
             f"wd: found {wd} at learning rate {lr}, expected a product below 1: the "
@@ -101,6 +97,28 @@ def in_one_line(what: str) -> Iterator[None]:
 def last_line(error: Exception) -> str:
     """Return what an error of MXNet's ends with, which is the cause."""
     return str(error).strip().splitlines()[-1].strip()
+
+
+def passes(
+    num_epochs: int,
+    first_epoch: int,
+    num_updates: int,
+    batch_size: int,
+    seed: int | None,
+) -> None:
+    """Refuse what is no number of epochs, updates or images, or no seed."""
+    _values.whole_number("num_epochs", num_epochs)
+    _values.whole_number("batch_size", batch_size)
+    _values.whole_number("first_epoch", first_epoch)
+    _values.whole_number("num_updates", num_updates, least=0)
+    if seed is not None:
+        _values.whole_number("seed", seed, least=0)
+
+
+def observers(**functions: Any) -> None:
+    """Refuse what is there and cannot be called."""
+    for name, value in functions.items():
+        _values.function(name, value, optional=True)
 
 
 def batches(name: str, data_iter: Any) -> None:

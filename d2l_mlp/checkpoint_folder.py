@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from . import _files, _values
@@ -75,8 +75,11 @@ class Folder:
         try:
             _files.write_whole(path, *checkpoint.to_file())
         except OSError as error:
-            kept = "; none was kept before it"
-            if epochs := self.paths():
+            kept, epochs = "; none was kept before it", {}
+            # The folder itself may be gone.
+            with suppress(OSError):
+                epochs = self.paths()
+            if epochs:
                 kept = f" and go on with --resume: that of epoch {max(epochs)} is kept"
             raise CheckpointError(
                 f"{path}: cannot be written ({error.strerror}), expected room for "
@@ -90,13 +93,16 @@ class Folder:
     def remove(self) -> None:
         """Delete the checkpoints of a run that has ended, and the folder with them.
 
-        It stays if there is something else in it.
+        It stays if there is something else in it, and as it is if a process still keeps
+        a run there: one that was asleep, and whose run has ended elsewhere.
         """
-        self._remove_partial()
-        for path in (*self.paths().values(), self.path / _LOCK):
-            path.unlink(missing_ok=True)
-        if not any(self.path.iterdir()):
-            self.path.rmdir()
+        in_use = CheckpointError(f"{self.path}: in use")
+        with suppress(CheckpointError), _files.alone(self.path / _LOCK, in_use):
+            self._remove_partial()
+            for path in (*self.paths().values(), self.path / _LOCK):
+                path.unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
 
     def _remove_partial(self) -> None:
         """Delete what a process left that was killed while it wrote."""

@@ -50,7 +50,8 @@ def plot_curves(
         raise ValueError("results: found none, expected at least one epoch")
     for i, result in enumerate(results):
         instance(f"results[{i}]", result, EpochResult)
-    if len(sequence("book", book, "a row for each epoch")):
+    book = sequence("book", book, "a row for each epoch")
+    if book:
         book = numeric("book", book, lambda s: s[1:] == (3,), "(epochs, 3)").tolist()
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     columns = ("train_loss", "train_accuracy", "test_accuracy")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mxnet import MXNetError, gluon, nd
 
-from . import _checks, graph, verify
+from . import _checks, _values, graph, verify
 from .bound import Bound, bind
 from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
@@ -54,9 +54,9 @@ def hybridize(
         NotTraceable: at the first batch of a shape, if the net cannot be a graph, or
             if its graph does not give the gradients that the net gives.
     """
-    _checks.function("net", net)
-    _checks.function("loss", loss)
-    _checks.whole_number("batch_size", batch_size)
+    _values.function("net", net)
+    _values.function("loss", loss)
+    _values.whole_number("batch_size", batch_size)
     if isinstance(net, gluon.Block):
         params = _trained_arrays(net)
     params = [] if params is None else _checks.parameters(params)

@@ -68,9 +68,14 @@ def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
         raise NoNetError(
             f"{path}: found no parameters ({error}), expected {wanted}"
         ) from None
+    with np.errstate(over="ignore"):
+        arrays = [array.astype(np.float32) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):
-        raise NoNetError(f"{path}: found NaN or infinity, expected {wanted}")
-    return [array.astype(np.float32) for array in arrays]
+        raise NoNetError(
+            f"{path}: found NaN, infinity or what is too large for float32, "
+            f"expected {wanted}"
+        )
+    return arrays
 
 
 def _net_names(path: Path, forms: dict[str, Form], wanted: str) -> list[str]:

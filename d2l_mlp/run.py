@@ -214,7 +214,8 @@ def _check_data(data: Any) -> tuple[BatchLoader, BatchLoader]:
 def headline(seed: int | str, release: str | None) -> str:
     """Say in one line what a run stands on.
 
-    The same line, settings and kind of processor give the same bits again.
+    The same line and settings, on the same kind and number of processors, give the
+    same bits again.
     """
     return (
         f"seed {seed}, Fashion-MNIST {release}, mxnet {mxnet.__version__}, "

@@ -58,19 +58,28 @@ class Settings:
             ValueError: a setting out of its range; names it.
         """
         hiddens = _values.sequence("num_hiddens", self.num_hiddens, "whole numbers")
-        for units in hiddens:
-            _values.whole_number("num_hiddens", units)
-        _values.whole_number("batch_size", self.batch_size)
-        _values.whole_number("num_epochs", self.num_epochs)
-        _values.seed(self.seed)
         _values.flag("use_gluon", self.use_gluon)
         check_hybridize(self.hybridize)
         check_metric(self.train_metric)
         check_scale(self.scale)
         check_schedule(self.schedule)
         check_dropout(self.dropout)
-        _values.positive("lr", self.lr)
+        lr = _values.positive("lr", self.lr)
         _checks.weight_decay(self.wd, self.lr)
+        whole = _values.whole_number
+        # As Python's own numbers, which can be kept as JSON.
+        own = {
+            "num_hiddens": tuple(whole("num_hiddens", units) for units in hiddens),
+            "lr": lr,
+            "batch_size": whole("batch_size", self.batch_size),
+            "num_epochs": whole("num_epochs", self.num_epochs),
+            "seed": _values.seed(self.seed),
+            "scale": self.scale if isinstance(self.scale, str) else float(self.scale),
+            "dropout": float(self.dropout),
+            "wd": float(self.wd),
+        }
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         kind = ", by Gluon" if self.use_gluon else ""

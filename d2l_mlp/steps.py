@@ -10,7 +10,7 @@ import mxnet
 import numpy as np
 from mxnet import autograd, gluon, nd
 
-from . import _checks
+from . import _checks, _values
 from .graph import NotTraceable
 from .hybrid import hybridize as hybridized
 from .models import Net
@@ -64,9 +64,9 @@ def sgd(
     params = _checks.parameters(params)
     if not params:
         raise ValueError("params: found none, expected at least one array")
-    _checks.positive("batch_size", batch_size)
+    _values.positive("batch_size", batch_size)
     for name, value in (("lr", lr), ("wd", wd)):
-        _checks.not_negative(name, value)
+        _values.not_negative(name, value)
     for param in params:
         if wd:
             param *= 1 - lr * wd
@@ -219,8 +219,8 @@ def make_step(
         ValueError: no function, no parameters, no learning rate, another ``hybridize``,
             or a ``wd`` that is no weight decay or would not be used.
     """
-    _checks.function("net", net)
-    _checks.function("loss", loss)
+    _values.function("net", net)
+    _values.function("loss", loss)
     _checks.weight_decay(wd, lr, trainer)
     check_hybridize(hybridize)
     eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)

@@ -22,7 +22,7 @@ from typing import Any
 import pebble
 
 from . import _files
-from ._checks import whole_number
+from ._values import whole_number
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
 TRIES = 3

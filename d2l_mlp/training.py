@@ -57,7 +57,7 @@ def evaluate_accuracy(data_iter: Batches, net: Net) -> float:
             NaN, which is in no order.
     """
     _checks.batches("data_iter", data_iter)
-    _checks.function("net", net)
+    _values.function("net", net)
     unordered = []
 
     def watched(X: nd.NDArray) -> nd.NDArray:
@@ -128,13 +128,16 @@ def train_epochs(
         NotTraceable: ``hybridize`` is set and the net cannot be a static graph.
     """
     params = None if params is None else _checks.parameters(params)
-    _check_arguments(num_epochs, batch_size, train_metric, train_iter, test_iter)
-    _check_options(on_batch, seed, first_epoch, num_updates, reduce)
+    _checks.passes(num_epochs, first_epoch, num_updates, batch_size, seed)
+    _checks.batches("train_iter", train_iter)
+    _checks.batches("test_iter", test_iter)
+    _checks.observers(on_batch=on_batch, reduce=reduce)
+    check_metric(train_metric)
     if first_epoch > num_epochs:
         # A schedule has nothing for an update that there will not be.
         return
     schedule = lr if callable(lr) else None
-    first_lr = _checks.positive("lr", lr(num_updates)) if callable(lr) else lr
+    first_lr = _values.positive("lr", lr(num_updates)) if callable(lr) else lr
     step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)
     for epoch in range(first_epoch, num_epochs + 1):
         start = time.perf_counter()
@@ -143,7 +146,7 @@ def train_epochs(
         try:
             for X, y in fed(step, train_iter, seed, epoch):
                 if schedule is not None:
-                    step.lr = _checks.positive("lr", schedule(num_updates))
+                    step.lr = _values.positive("lr", schedule(num_updates))
                 trained.append((*step(X, y), y.size))
                 num_updates += 1
                 if on_batch is not None:
@@ -239,35 +242,6 @@ def _fetch(scalars: list) -> np.ndarray:
     if isinstance(scalars[0], nd.NDArray):
         scalars = nd.concat(*scalars, dim=0).asnumpy()
     return np.asarray(scalars, np.float64)
-
-
-def _check_arguments(
-    num_epochs: int,
-    batch_size: int,
-    train_metric: str,
-    train_iter: Batches,
-    test_iter: Batches,
-) -> None:
-    _checks.whole_number("num_epochs", num_epochs)
-    _checks.whole_number("batch_size", batch_size)
-    check_metric(train_metric)
-    _checks.batches("train_iter", train_iter)
-    _checks.batches("test_iter", test_iter)
-
-
-def _check_options(
-    on_batch: object,
-    seed: int | None,
-    first_epoch: int,
-    num_updates: int,
-    reduce: object,
-) -> None:
-    _checks.function("on_batch", on_batch, optional=True)
-    _checks.function("reduce", reduce, optional=True)
-    if seed is not None:
-        _checks.whole_number("seed", seed, least=0)
-    _checks.whole_number("first_epoch", first_epoch)
-    _checks.whole_number("num_updates", num_updates, least=0)
 
 
 def _check_passes(epoch: int, **sizes: int) -> None:

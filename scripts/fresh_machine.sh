@@ -8,7 +8,7 @@
 # python3, python3-venv, make and ca-certificates. The commit that HEAD names is cloned
 # into it, and make runs there as root, by chroot. apt and pip are used as on this
 # machine: its sources, proxies, certificates and settings are taken over. Nothing else
-# of it can be changed from there; mounts and processes end with the script, and its
+# of it is meant to change; mounts and processes end with the script, and its
 # folder (4 GB, in TMPDIR or /tmp) is removed. SUITE=trixie takes another suite.
 set -eu
 
@@ -137,7 +137,12 @@ free=$(df -Pm "$folder" | awk 'END {print $4}')
 running=
 clean_up() {
     [ -z "$running" ] || { kill -KILL "$running"; wait "$running"; } 2>/dev/null || :
-    rm -rf --one-file-system "$folder"
+    # What dies in there may write for a moment more.
+    for _ in 1 2 3 4 5; do
+        rm -rf --one-file-system "$folder" 2>/dev/null && return
+        sleep 1
+    done
+    say "could not remove $folder; remove it by hand"
 }
 trap clean_up EXIT
 trap 'exit 130' HUP INT TERM

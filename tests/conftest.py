@@ -44,6 +44,7 @@ SLOW = {
     "test_runs",
     "test_search",
     "test_setup",
+    "test_shown_commands",
     "test_stop",
     "test_sweep",
     "test_training",

@@ -48,7 +48,8 @@ def test_each_rewrite_keeps_scores_loss_and_gradients(batch, rewrites):
     for twin in twins:
         twin.attach_grad()
     with autograd.record():
-        expected = loss(models.make_net(twins)(X), y).sum()
+        scores = models.make_net(twins)(X)
+        expected = loss(scores, y).sum()
     expected.backward()
     net = models.make_net(params)
     traced = graph.trace(net, loss, params, X, y)
@@ -59,6 +60,11 @@ def test_each_rewrite_keeps_scores_loss_and_gradients(batch, rewrites):
 
     step = hybrid.hybridize(net, params, loss, len(y), 1.0)
     loss_sum, _ = step(X, y)
+    (bound,) = step._bound.values()
+    scores = scores.asnumpy()
+    np.testing.assert_allclose(
+        bound.outputs[1], scores, atol=1e-5 * np.abs(scores).max()
+    )
     step.sync()
     assert loss_sum == pytest.approx(expected.asscalar(), rel=1e-5)
     for param, twin in zip(params, twins, strict=True):

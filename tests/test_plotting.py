@@ -98,3 +98,9 @@ def test_pictures_need_no_display(tmp_path):
     environment = {"PATH": "", "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True)
     assert (tmp_path / "p.png").stat().st_size > 1000
+
+
+def test_the_books_numbers_may_come_from_a_generator():
+    results = [EpochResult(1, 0.8, 0.7, 0.75, 1.0)]
+    figure = curves.plot_curves(results, iter([(0.9, 0.6, 0.65)]))
+    assert len(figure.axes[0].lines) == 2

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 from d2l_mlp.data import make_loaders
 from d2l_mlp.models import make_net
@@ -118,3 +119,15 @@ def test_the_settings_as_text_name_what_is_not_the_chapters():
         "net 784-256-10, lr 0.5 (cosine), batch size 256, 10 epochs, scale he, "
         "dropout 0.5, wd 0.0001"
     )
+
+
+def test_settings_hold_pythons_own_numbers():
+    found = Settings(
+        num_hiddens=map(np.int64, (256, 128)),
+        lr=np.float32(0.5),
+        batch_size=np.int64(64),
+        seed=np.int64(1),
+        wd=np.float64(0.25),
+    )
+    assert found == Settings((256, 128), 0.5, 64, seed=1, wd=0.25)
+    assert json.loads(json.dumps(asdict(found)))["num_hiddens"] == [256, 128]
