@@ -17,7 +17,8 @@ from types import TracebackType
 
 import numpy as np
 
-_ZIP = b"PK\x03\x04"
+#: Starts a zip file, and an empty one.
+_ZIPS = (b"PK\x03\x04", b"PK\x05\x06")
 #: Starts each array: version 1.0 of the format, as plain arrays have it.
 _MAGIC = b"\x93NUMPY\x01\x00"
 #: Bytes of a header; NumPy's are of 118 for an array of a few dimensions.
@@ -62,7 +63,7 @@ class Npz:
         stream = path.open("rb")
         try:
             # As NumPy asks; a zip file's reader takes what cannot be read for no zip.
-            if stream.read(len(_ZIP)) != _ZIP:
+            if stream.read(4) not in _ZIPS:
                 raise ValueError("no zip file")
             self._size = os.fstat(stream.fileno()).st_size
             self._stream, self._file = stream, zipfile.ZipFile(stream)
