@@ -2,7 +2,7 @@
 # targets.
 
 VENV ?= .venv
-# An interpreter for a new VENV; without it, setup.sh takes the newest that will do.
+# An interpreter for a new VENV; without it, setup.sh takes one that will do.
 PYTHON ?=
 # A folder that `make wheels` made, to set up from it without network.
 WHEELS ?=

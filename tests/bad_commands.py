@@ -100,6 +100,13 @@ ROWS = [
     ("exercise 4 --checkpoint {there}", 2, "'--checkpoint'", "there' is a file"),
     ("exercise 1 --resume", 2, "--resume: found no --checkpoint, expected the folder"),
     ("exercise 4 --resume --checkpoint {missing}", 2, "--resume: found", "expected th"),
+    (
+        "exercise 4 --storage sqlite:///x",
+        1,
+        "found sqlite:///x",
+        "another kind",
+        "post",
+    ),
     ("launch --num-workers 0 -- book", 2, f"'--num-workers': found '0'{NUMBER}1 on"),
     ("launch --num-workers 2 --num-servers 0 -- book", 2, f"found '0'{NUMBER}1 on"),
     ("launch -- book", 2, "Missing option '--num-workers'"),

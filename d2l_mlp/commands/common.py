@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..sweep import Json
 
 Root = Annotated[
-    Path | None, typer.Option(help="Folder of the data files; Gluon's by default.")
+    Path | None,
+    typer.Option(help="Folder to look for the data in first; Gluon's by default."),
 ]
 Jobs = Annotated[
     int | None,

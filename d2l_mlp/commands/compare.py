@@ -53,7 +53,7 @@ def compare(
     ] = None,
     seeds: Annotated[
         int,
-        whole("Runs, of seeds 0, 1, 2, …", least=3),
+        whole("Runs, of seeds 0, 1, 2, …; at least 3.", least=3),
     ] = 30,
     split: Annotated[
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")

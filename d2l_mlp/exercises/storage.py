@@ -100,7 +100,7 @@ def open_storage(
 
     Args:
         path: a file, made if there is none.
-        url: ``postgresql://…``, or another database that SQLAlchemy knows.
+        url: ``postgresql://…``.
         heartbeat: seconds between two signs of life in a database; a trial without one
             for six times as long is taken for dead, and its setting tried again.
 
@@ -119,7 +119,10 @@ def open_storage(
             ) from None
     try:
         address = sqlalchemy.engine.make_url(url)
-        if address.drivername in ("postgresql", "postgres"):
+        if address.drivername.partition("+")[0] not in ("postgresql", "postgres"):
+            # As of a mistyped one, that SQLAlchemy would make a stray file of.
+            raise sqlalchemy.exc.ArgumentError("another kind of database")
+        if "+" not in address.drivername:
             address = address.set(drivername="postgresql+psycopg")
         return _open_database(address.render_as_string(hide_password=False), heartbeat)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
