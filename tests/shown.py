@@ -8,7 +8,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*
 
 #: What a line of code starts with, where it is a command.
 PROGRAMS = (
-    "(sudo|git|make|docker|sh|python3?|pip|optuna-dashboard|d2l-mlp|unshare|tar"
+    "(sudo|apt-get|git|make|docker|sh|python3?|pip|optuna-dashboard|d2l-mlp|unshare|tar"
     r"|\.venv/bin/[\w-]+|[A-Z][A-Z_]+=\S+)"
 )
 

@@ -49,7 +49,7 @@ ELSEWHERE = {
     "optuna-dashboard": "tests/exercises/test_search.py",
     "--hosts": "tests/test_distributed.py::test_over_two_hosts",
     "--release 2017-08-26": "tests/test_find_release.py",
-    "benchmarks/": "benchmarks",
+    "benchmarks": "benchmarks",
     "demo": "tests/test_shown_commands.py::test_demo_serves_its_page",
     "pre-commit install": ".pre-commit-config.yaml",
     "git diff": ".ci/run",
