@@ -35,7 +35,7 @@ SMALLER = {
 #: What is not run here, by a part of it, and what does the same: a test, or a script.
 ELSEWHERE = {
     "git clone": ".ci/run",
-    "sudo apt-get": "tests/test_setup.py::test_missing_library_is_installed_by_root",
+    "apt-get install": "tests/test_setup.py::test_missing_library_is_installed_by_root",
     "-m venv": "scripts/setup.sh",
     "-m pip install": "scripts/setup.sh",
     "pip install .": "tests/test_packaging.py::test_wheel_carries_data_and_stubs",
