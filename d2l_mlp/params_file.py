@@ -71,10 +71,7 @@ def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
     with np.errstate(over="ignore"):
         arrays = [array.astype(np.float32) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):
-        raise NoNetError(
-            f"{path}: found NaN, infinity or what is too large for float32, "
-            f"expected {wanted}"
-        )
+        raise NoNetError(f"{path}: found NaN or infinity in float32, expected {wanted}")
     return arrays
 
 

@@ -102,6 +102,7 @@ GOOD = {"W1": np.zeros((784, 10), "f"), "b1": np.zeros(10, "f")}
         (packed(**GOOD | {"W1": np.zeros((10, 784), "f")}), "found shapes"),
         (packed(**GOOD | {"W1": np.zeros((784, 10), "i")}), "found shapes"),
         (packed(**GOOD | {"b1": np.full(10, np.nan, "f")}), "found NaN or infinity"),
+        (packed(**GOOD | {"b1": np.full(10, 1e300)}), "found NaN or infinity in float"),
         (packed(**GOOD | {"b1": np.array([object()] * 10)}), "found no parameters"),
         (packed(**GOOD)[:2000], "found no parameters"),
     ],
