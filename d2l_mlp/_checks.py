@@ -33,22 +33,28 @@ def parameters(params: Any) -> list[nd.NDArray]:
 
 def layers(params: Any) -> list[nd.NDArray]:
     """Return ``[W1, b1, ...]`` as a list; refuse arrays that do not make up a net."""
-    params = _values.arrays("params", params)
+    params = _values.each("params", params, nd.NDArray, "a list of NDArrays")
     if not params or len(params) % 2:
         raise ValueError(
             f"params: found {len(params)} arrays, expected W and b for each layer"
         )
-    found, inputs = _values.shapes(params), params[0].shape[0]
-    expected = []
-    for shape in found[1::2]:
-        expected += [(inputs, shape[0]), (shape[0],)]
-        inputs = shape[0]
+    found = _values.shapes(params)
+    expected = layer_shapes(found[0][0], [shape[0] for shape in found[1::2]])
     if found != expected:
         raise ValueError(
             f"params: found shapes {found}, expected {expected}: W (inputs, outputs) "
             "and b (outputs,) for each layer"
         )
     return params
+
+
+def layer_shapes(inputs: int, units: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the shapes of ``[W1, b1, ...]`` of layers with so many units."""
+    shapes: list[tuple[int, ...]] = []
+    for outputs in units:
+        shapes += [(inputs, outputs), (outputs,)]
+        inputs = outputs
+    return shapes
 
 
 def optimizer(

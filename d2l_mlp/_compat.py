@@ -22,6 +22,8 @@ from types import ModuleType
 from typing import Any
 
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
+#: The same in words.
+THESE_PYTHONS = " to ".join(".".join(map(str, PYTHONS[i])) for i in (0, -1))
 
 MACHINE = "Linux x86_64"
 PIP = f"{sys.executable} -m pip install"
@@ -234,7 +236,7 @@ def explain(error: Exception) -> tuple[str, str]:
     if machine != MACHINE:
         return f"found {machine}, expected {MACHINE}", "use such a machine, or Docker"
     if sys.version_info[:2] not in PYTHONS:
-        return f"found Python {version}, expected 3.10 to 3.13", "make clean setup"
+        return f"found Python {version}, expected {THESE_PYTHONS}", "make clean setup"
     if missing == "distutils":
         return (
             "distutils is missing, as Python 3.12 has none",

@@ -1,4 +1,4 @@
-"""Checks of plain values: each error says what was found and what is expected."""
+"""Checks of plain values, each error with what was found and expected; and texts."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def seed(value: Any) -> int:
+def seed(value: Any, bits: int = 31) -> int:
     """Return ``value``; refuse what MXNet would cut short and say nothing."""
-    if whole_number("seed", value, least=0) >= 2**31:
-        raise ValueError(f"seed: found {shown(value)}, expected 0 to {2**31 - 1}")
-    return int(value)
+    number = whole_number("seed", value, least=0)
+    if number >= 2**bits:
+        raise ValueError(f"seed: found {shown(value)}, expected 0 to {2**bits - 1}")
+    return number
 
 
 def is_number(value: Any) -> bool:
@@ -115,12 +116,10 @@ def sequence(name: str, value: Any, of: str) -> list:
     return list(value)
 
 
-def arrays(name: str, value: Any) -> list[nd.NDArray]:
-    """Return the NDArrays of ``value``; refuse anything else."""
-    found = sequence(name, value, "a list of NDArrays")
-    for i, each in enumerate(found):
-        instance(f"{name}[{i}]", each, nd.NDArray)
-    return found
+def each(name: str, value: Any, kind: type[T], of: str) -> list[T]:
+    """Return the elements of ``value``; refuse one that is not a ``kind``."""
+    found = sequence(name, value, of)
+    return [instance(f"{name}[{i}]", one, kind) for i, one in enumerate(found)]
 
 
 def numeric(name: str, value: Any, fits: Callable[[tuple], bool], of: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -12,10 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ._values import instance, numeric, sequence
-
-if TYPE_CHECKING:
-    from .training import EpochResult
+from ._values import each, instance, numeric, sequence
+from .results import EpochResult
 
 _BAND_TITLES = ("training loss − ours", "train accuracy − ours", "test accuracy − ours")
 #: By shape as well as by colour, for up to five editions (Okabe and Ito's colours).
@@ -43,13 +40,9 @@ def plot_curves(
     Raises:
         ValueError: no epochs, or a row of other than three finite numbers.
     """
-    from .results import EpochResult
-
-    results = sequence("results", results, "epochs of a run")
+    results = each("results", results, EpochResult, "epochs of a run")
     if not results:
         raise ValueError("results: found none, expected at least one epoch")
-    for i, result in enumerate(results):
-        instance(f"results[{i}]", result, EpochResult)
     book = sequence("book", book, "a row for each epoch")
     if book:
         book = numeric("book", book, lambda s: s[1:] == (3,), "(epochs, 3)").tolist()
@@ -96,28 +89,7 @@ def plot_bands(
     Raises:
         ValueError: no runs, or curves of another shape, or with NaN.
     """
-    instance("runs", runs, dict)
-    if not runs:
-        raise ValueError("runs: found none, expected at least one kind")
-    runs = {
-        kind: numeric(
-            f"runs[{kind!r}]",
-            ours,
-            lambda s: len(s) == 3 and s[2] == 3 and 0 not in s,
-            "(runs, epochs, 3)",
-        )
-        for kind, ours in runs.items()
-    }
-    most = min(ours.shape[1] for ours in runs.values())
-    books = {
-        name: numeric(
-            f"books[{name!r}]",
-            curve,
-            lambda s: len(s) == 2 and s[1] == 3 and s[0] <= most,
-            f"(epochs, 3) of at most {most} epochs",
-        )
-        for name, curve in instance("books", books, dict).items()
-    }
+    runs, books = _check_bands(runs, books)
     # Large enough to be read off a projector.
     with plt.rc_context({"font.size": 13}):
         figure, grid = plt.subplots(
@@ -141,6 +113,34 @@ def plot_bands(
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         figure.suptitle(title)
     return figure
+
+
+def _check_bands(
+    runs: Mapping[str, np.ndarray], books: Mapping[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    instance("runs", runs, dict)
+    if not runs:
+        raise ValueError("runs: found none, expected at least one kind")
+    runs = {
+        kind: numeric(
+            f"runs[{kind!r}]",
+            ours,
+            lambda s: len(s) == 3 and s[2] == 3 and 0 not in s,
+            "(runs, epochs, 3)",
+        )
+        for kind, ours in runs.items()
+    }
+    most = min(ours.shape[1] for ours in runs.values())
+    books = {
+        name: numeric(
+            f"books[{name!r}]",
+            curve,
+            lambda s: len(s) == 2 and s[1] == 3 and s[0] <= most,
+            f"(epochs, 3) of at most {most} epochs",
+        )
+        for name, curve in instance("books", books, dict).items()
+    }
+    return runs, books
 
 
 def _draw_bands(

@@ -20,7 +20,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from ._compat import LIBRARIES, MACHINE, NUMPY, PIP, PYTHONS, REINSTALL
+from ._compat import (
+    LIBRARIES,
+    MACHINE,
+    NUMPY,
+    PIP,
+    PYTHONS,
+    REINSTALL,
+    THESE_PYTHONS,
+)
 
 DEBIAN_DATA = "dataset-fashion-mnist"
 
@@ -108,7 +116,7 @@ def check_python() -> Check:
     """Check that MXNet 1.9.1 and its numpy exist for this Python."""
     found = f"{platform.python_version()} ({sys.executable})"
     ok = sys.version_info[:2] in PYTHONS
-    return _check("Python", ok, found, "3.10 to 3.13", "make clean setup")
+    return _check("Python", ok, found, THESE_PYTHONS, "make clean setup")
 
 
 def check_machine() -> Check:

@@ -144,7 +144,9 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
     if not isinstance(twin, (nn.Sequential, nn.HybridSequential)):
         found_twin = _values.shown(twin)
         raise ValueError(f"twin: found {found_twin}, expected a gluon.nn.Sequential")
-    found = _values.shapes(_values.arrays("params", params))
+    found = _values.shapes(
+        _values.each("params", params, nd.NDArray, "a list of NDArrays")
+    )
     dense = [layer for layer in twin if hasattr(layer, "weight")]
     expected = []
     for layer in dense:

@@ -16,7 +16,7 @@ import numpy as np
 from mxnet import nd
 
 from . import _values
-from ._checks import layers
+from ._checks import layer_shapes, layers
 from ._files import readable, write_whole
 from ._npz import Form, Npz
 
@@ -81,14 +81,11 @@ def _net_names(path: Path, forms: dict[str, Form], wanted: str) -> list[str]:
     if not names or set(names) != set(forms):
         found_names = ", ".join(forms)[:200] or "nothing"
         raise NoNetError(f"{path}: found {found_names}, expected {wanted}")
-    expected, inputs = [], 784
-    for name in names[1::2]:
-        units = forms[name].shape[0] if len(forms[name].shape) == 1 else 0
-        expected += [(inputs, units), (units,)]
-        inputs = units
     found = [forms[name].shape for name in names]
+    units = [shape[0] if len(shape) == 1 else 0 for shape in found[1::2]]
+    expected = layer_shapes(784, units)
     kinds = {forms[name].dtype.kind for name in names}
-    if found != expected or inputs != 10 or kinds != {"f"}:
+    if found != expected or units[-1] != 10 or kinds != {"f"}:
         of = "" if kinds == {"f"} else f" of {', '.join(sorted(kinds))}"
         raise NoNetError(f"{path}: found shapes {found}{of}, expected {wanted}")
     return names

@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ._values import instance, sequence, shown
+from ._values import each, shown
 from .models import make_net
 
 #: Bytes of a file and pixels of a picture that are taken on.
@@ -78,10 +78,7 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
 
     if not isinstance(image, np.ndarray) or image.shape != (28, 28):
         raise ValueError(f"image: found {shown(image)}, expected (28, 28)")
-    params = [
-        instance(f"params[{i}]", param, np.ndarray)
-        for i, param in enumerate(sequence("params", params, "NumPy arrays"))
-    ]
+    params = each("params", params, np.ndarray, "NumPy arrays")
     if params and params[0].shape[:1] != (784,):
         raise ValueError(f"params[0]: found {shown(params[0])}, expected (784, units)")
     X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from mxnet import nd
 
-from ._values import instance, is_number, numeric, sequence, shown, whole_number
-
-if TYPE_CHECKING:
-    pass
+from ._values import each, is_number, numeric, sequence, shown, whole_number
 
 Images: TypeAlias = nd.NDArray | np.ndarray
 
@@ -81,7 +78,7 @@ def plot_predictions(
         ValueError: likewise, or there are more labels of one kind than of the other.
     """
     true_labels, pred_labels = (
-        _texts(name, labels)
+        each(name, labels, str, "a list of texts")
         for name, labels in (("true_labels", true_labels), ("pred_labels", pred_labels))
     )
     if len(true_labels) != len(pred_labels):
@@ -171,10 +168,3 @@ def _draw_images(
 def _as_picture(image: Images) -> np.ndarray:
     pixels = numeric("image", image, lambda s: np.prod(s) == 784, "784 pixels")
     return pixels.reshape(28, 28)
-
-
-def _texts(name: str, labels: Sequence[str]) -> list[str]:
-    texts = sequence(name, labels, "a list of texts")
-    for i, text in enumerate(texts):
-        instance(f"{name}[{i}]", text, str)
-    return texts

@@ -154,10 +154,9 @@ class Run:
         Raises:
             ValueError: they are not arrays of numbers of this net's shapes.
         """
-        arrays = _values.sequence("params", arrays, "NumPy arrays")
+        arrays = _values.each("params", arrays, np.ndarray, "NumPy arrays")
         for i, array in enumerate(arrays):
-            kind = _values.instance(f"params[{i}]", array, np.ndarray).dtype.kind
-            if kind not in "fiu":
+            if array.dtype.kind not in "fiu":
                 raise ValueError(f"params[{i}]: found {array.dtype}, expected numbers")
         found = _values.shapes(arrays)
         expected = [param.shape for param in self.params]

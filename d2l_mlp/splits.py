@@ -23,8 +23,7 @@ def resplit(data: FashionMNIST, seed: int) -> FashionMNIST:
         ValueError: ``data`` is no ``FashionMNIST``, or ``seed`` out of its range.
     """
     _values.instance("data", data, FashionMNIST)
-    if _values.whole_number("seed", seed, least=0) >= 2**32:
-        raise ValueError(f"seed: found {seed}, expected 0 to {2**32 - 1}")
+    _values.seed(seed, bits=32)
     images = np.concatenate([data.train_images, data.test_images])
     labels = np.concatenate([data.train_labels, data.test_labels])
     # A stream apart: the run itself is seeded with the same number.

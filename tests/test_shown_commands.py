@@ -56,8 +56,6 @@ ELSEWHERE = {
     "scripts/fuzz.py": "tests/fuzz/test_readers.py",
     "scripts/fresh_machine.sh": "tests/test_fresh_machine.py",
     "apt-get download": "scripts/setup.sh",
-    "make setup WHEELS": "tests/test_wheels.py",
-    "make wheels": "tests/test_wheels.py",
 }
 
 

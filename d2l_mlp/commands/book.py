@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 def book(
     num_epochs: Annotated[
-        int | None,
-        whole("10, or 5 with --linear, as in the book."),
+        int | None, whole("10, or 5 with --linear, as in the book.")
     ] = None,
     num_hiddens: Annotated[
         tuple | None,
@@ -50,8 +49,7 @@ def book(
     ] = None,
     batch_size: Annotated[int, whole("Images a batch.")] = 256,
     seed: Annotated[
-        int,
-        whole("The same seed, the same bits.", least=0, most=2**31 - 1),
+        int, whole("The same seed, the same bits.", least=0, most=2**31 - 1)
     ] = 0,
     linear: Annotated[
         bool, typer.Option("--linear", help="Softmax regression in its place.")

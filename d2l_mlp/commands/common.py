@@ -25,10 +25,7 @@ Root = Annotated[
     Path | None,
     typer.Option(help="Folder to look for the data in first; Gluon's by default."),
 ]
-Jobs = Annotated[
-    int | None,
-    whole("Processes; one a processor by default."),
-]
+Jobs = Annotated[int | None, whole("Processes; one a processor by default.")]
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 

@@ -52,17 +52,13 @@ def compare(
         typer.Option(help="An edition's id, also several times; or all.", metavar="ID"),
     ] = None,
     seeds: Annotated[
-        int,
-        whole("Runs, of seeds 0, 1, 2, …; at least 3.", least=3),
+        int, whole("Runs, of seeds 0, 1, 2, …; at least 3.", least=3)
     ] = 30,
     split: Annotated[
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")
     ] = Split.ALL,
     jobs: Jobs = None,
-    suspects: Annotated[
-        int,
-        whole("Runs with each one thing changed.", least=0),
-    ] = 0,
+    suspects: Annotated[int, whole("Runs with each one thing changed.", least=0)] = 0,
     plain: Annotated[
         bool, typer.Option("--plain", help="Train without a static graph.")
     ] = False,

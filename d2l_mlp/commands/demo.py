@@ -16,10 +16,7 @@ def demo(
     host: Annotated[
         str, typer.Option(help="0.0.0.0 to let the room in; this machine by default.")
     ] = "127.0.0.1",
-    port: Annotated[
-        int,
-        whole("0 for any free.", least=0, most=65535),
-    ] = 8000,
+    port: Annotated[int, whole("0 for any free.", least=0, most=65535)] = 8000,
     root: Root = None,
 ) -> None:
     """Serve one run, live, to everyone in the room; the teacher's link controls it."""

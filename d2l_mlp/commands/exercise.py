@@ -25,14 +25,8 @@ from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
 
-Seeds = Annotated[
-    int,
-    whole("Runs of each kind: seeds 0, 1, …"),
-]
-Epochs = Annotated[
-    int,
-    whole("Of each run.", name="--num-epochs"),
-]
+Seeds = Annotated[int, whole("Runs of each kind: seeds 0, 1, …")]
+Epochs = Annotated[int, whole("Of each run.", name="--num-epochs")]
 Output = Annotated[
     Path | None,
     typer.Option(help="Folder for results and figure; output/exercise-N by default."),

@@ -34,7 +34,7 @@ def count_tests(study: optuna.Study, found: Found) -> int:
     return len(tested)
 
 
-def test_chosen(
+def train_and_test(
     found: Found,
     facts: dict[str, Any],
     seeds: range,
@@ -57,11 +57,9 @@ def test_chosen(
     take_up(folders, planned, path, partial(make_run, root=files))
     records = list(run_jobs(work, planned, path, jobs, folders))
     accuracies = final_accuracies(records)
-    seeds_text = counted(len(accuracies), "seed")
-    console.print(
-        f"test accuracy {mean_sd(accuracies, 4)} over {seeds_text} "
-        f"({', '.join(f'{value:.4f}' for value in accuracies)})"
-    )
+    runs = counted(len(accuracies), "seed")
+    each = ", ".join(f"{value:.4f}" for value in accuracies)
+    console.print(f"test accuracy {mean_sd(accuracies, 4)} over {runs} ({each})")
     console.print(f"to repeat the first: {found.command}")
     text = json.dumps(to_json(found, accuracies, facts), indent=1) + "\n"
     save(output / "search.json", text.encode())

@@ -17,14 +17,8 @@ _book.command()(book)
 
 
 def launch(
-    num_workers: Annotated[
-        int,
-        whole("Processes to learn, each from its share."),
-    ],
-    num_servers: Annotated[
-        int,
-        whole("Processes that keep the parameters."),
-    ] = 1,
+    num_workers: Annotated[int, whole("Processes to learn, each from its share.")],
+    num_servers: Annotated[int, whole("Processes that keep the parameters.")] = 1,
     hosts: Annotated[
         Path | None,
         typer.Option(

@@ -17,10 +17,7 @@ def predict(
     params: Annotated[
         Path, typer.Option(help="Parameters, as book --save writes them.")
     ],
-    top: Annotated[
-        int,
-        whole("Classes to print.", least=1, most=10),
-    ] = 3,
+    top: Annotated[int, whole("Classes to print.", least=1, most=10)] = 3,
 ) -> None:
     """Print the most probable classes of each picture.
 

@@ -18,7 +18,7 @@ from .common import (
     progress_bar,
     save_figure,
 )
-from .final import count_tests, test_chosen
+from .final import count_tests, train_and_test
 from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs
 from .options import whole
 
@@ -32,16 +32,12 @@ if TYPE_CHECKING:
 
 
 def exercise_4(
-    trials: Annotated[
-        int,
-        whole("Settings to try in all."),
-    ] = 60,
+    trials: Annotated[int, whole("Settings to try in all.")] = 60,
     regularise: Annotated[
         bool, typer.Option("--regularise", help="With dropout and weight decay.")
     ] = False,
     seeds: Annotated[
-        int,
-        whole("Final runs of the chosen setting; 0 for none.", least=0),
+        int, whole("Final runs of the chosen setting; 0 for none.", least=0)
     ] = 5,
     jobs: Jobs = None,
     storage: Annotated[
@@ -54,8 +50,7 @@ def exercise_4(
         str | None, typer.Option(help="Name of the search in its storage.")
     ] = None,
     heartbeat: Annotated[
-        int,
-        whole("Seconds between signs of life to a database."),
+        int, whole("Seconds between signs of life to a database.")
     ] = 10,
     root: Root = None,
     output: Annotated[
@@ -119,7 +114,7 @@ def exercise_4(
                         "tests": count_tests(study_found, found),
                     }
         if seeds:
-            test_chosen(
+            train_and_test(
                 found, facts, range(seeds), release, jobs, root, output, finals_kept
             )
 
