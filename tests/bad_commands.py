@@ -99,6 +99,7 @@ ROWS = [
     ("exercise 3 --checkpoint {fixed}", 2, "--checkpoint: found", "Read-only file sys"),
     ("exercise 4 --checkpoint {there}", 2, "'--checkpoint'", "there' is a file"),
     ("exercise 1 --resume", 2, "--resume: found no --checkpoint, expected the folder"),
+    ("exercise 4 --resume", 2, "--resume: found no --checkpoint, expected the folder"),
     ("exercise 4 --resume --checkpoint {missing}", 2, "--resume: found", "expected th"),
     (
         "exercise 4 --storage sqlite:///x",

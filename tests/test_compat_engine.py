@@ -1,0 +1,100 @@
+"""The kernels, engine and threads that are chosen for MXNet before it loads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from d2l_mlp import _compat
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mxnet import nd
+
+ROOT = Path(__file__).parent.parent
+
+
+def flags_file(tmp_path, flags):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(
+        f"processor : 0\nflags\t\t: fpu {' '.join(flags)}\nbogomips : 1\n"
+    )
+    return cpuinfo
+
+
+@pytest.mark.parametrize("lacking", [None, "avx512bw", "fma"])
+def test_avx512_kernels_only_where_the_processor_has_all_of_it(
+    tmp_path, monkeypatch, lacking
+):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    cpuinfo = flags_file(tmp_path, _compat.SKYLAKEX - {lacking})
+    _compat.choose_kernels(cpuinfo)
+    chosen = os.environ.pop("OPENBLAS_CORETYPE", None)
+    assert chosen == (None if lacking else "SkylakeX")
+
+
+def test_the_users_choice_of_kernels_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    _compat.choose_kernels(flags_file(tmp_path, _compat.SKYLAKEX))
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_no_cpuinfo_is_no_fault(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    _compat.choose_kernels(tmp_path / "none")
+    assert "OPENBLAS_CORETYPE" not in os.environ
+
+
+@given(
+    st.tuples(*[st.integers(1, 300)] * 3),
+    st.tuples(st.booleans(), st.booleans()),
+    st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=150)
+def test_the_kernels_in_use_multiply_rightly(shape, transposed, seed):
+    """Old OpenBLAS kernels are known to err on new processors; these must not."""
+    n, k, m = shape
+    rng = np.random.default_rng(seed)
+    A, B = rng.normal(size=(n, k)), rng.normal(size=(k, m))
+    given_A = nd.array(A.T if transposed[0] else A)
+    given_B = nd.array(B.T if transposed[1] else B)
+    product = nd.dot(
+        given_A, given_B, transpose_a=transposed[0], transpose_b=transposed[1]
+    )
+    np.testing.assert_allclose(product.asnumpy(), A @ B, atol=2e-6 * k + 2e-5)
+
+
+def test_workers_forked_after_a_product_do_not_hang():
+    code = """
+import d2l_mlp, numpy as np
+from mxnet import nd
+from mxnet.gluon import data
+A = nd.ones((512, 512))
+nd.FullyConnected(A, A, no_bias=True, num_hidden=512).asnumpy()
+images = nd.array(np.ones((600, 28, 28, 1)), dtype="uint8")
+dataset = data.ArrayDataset(images, np.zeros(600)).transform_first(
+    data.vision.transforms.ToTensor()
+)
+print(sum(len(y) for X, y in data.DataLoader(dataset, 64, num_workers=2)))
+"""
+    env = os.environ | {"OMP_NUM_THREADS": "2", "MXNET_ENGINE_TYPE": "NaiveEngine"}
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env, cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert process.stdout == "600\n", process.stderr
+
+
+def test_engine_and_threads_are_chosen_unless_the_user_has(monkeypatch):
+    names = "MXNET_ENGINE_TYPE", "OMP_NUM_THREADS", "MXNET_SUBGRAPH_VERBOSE"
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    _compat.choose_engine()
+    threads = str(len(os.sched_getaffinity(0)))
+    assert [os.environ[name] for name in names] == ["NaiveEngine", threads, "0"]
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    _compat.choose_engine()
+    assert [os.environ[name] for name in names] == ["1", "1", "1"]
