@@ -15,6 +15,7 @@ from d2l_mlp import cli
 from d2l_mlp.classroom import server
 
 import pytest
+from matplotlib import pyplot as plt
 from PIL import Image
 from shown import PAGES, ROOT, commands, inline, programs
 
@@ -135,6 +136,7 @@ def run(arguments, folder):
     """Run in this process what starts no others, and saves the start."""
     if arguments[0] in ("book", "predict", "doctor"):
         done = cli.app(arguments, standalone_mode=False)
+        plt.close("all")
         assert done in (0, None), arguments
         return
     done = subprocess.run(

@@ -63,6 +63,8 @@ def open_socket(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        # Whoever follows a printed link waits for the server, and is not refused.
+        listener.listen()
     except OSError as error:
         listener.close()
         raise OSError(

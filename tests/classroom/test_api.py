@@ -6,6 +6,8 @@ import socket
 import time
 from pathlib import Path
 
+from d2l_mlp.classroom.server import open_socket
+
 import numpy as np
 import pytest
 from test_photo import bar, encode
@@ -146,3 +148,8 @@ def test_it_listens_on_this_machine_alone(server):
     # Another of this machine's addresses, which a server for all would answer on.
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.2", port)) != 0
+
+
+def test_a_link_can_be_followed_as_soon_as_it_is_printed():
+    with open_socket("127.0.0.1", 0) as listener:
+        socket.create_connection(listener.getsockname(), timeout=5).close()
