@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import _stop
+
 #: Ends the name of a file that is being written.
 PARTIAL = ".partial"
 
@@ -25,20 +27,21 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path}: found no plain file, expected one to replace")
     partial = path.with_name(path.name + PARTIAL)
-    try:
-        with partial.open("wb") as file:
-            for part in content:
-                file.write(part)
-            file.flush()
-            # A name may reach the disk before what it names does.
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        # A disk that is full does not say whose it is, and nobody asked for the other.
-        error.filename = str(path)
-        raise
-    finally:
-        partial.unlink(missing_ok=True)
+    with _stop.raising():
+        try:
+            with partial.open("wb") as file:
+                for part in content:
+                    file.write(part)
+                file.flush()
+                # A name may reach the disk before what it names does.
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except OSError as error:
+            # A full disk does not say whose it is, and nobody asked for the other.
+            error.filename = str(path)
+            raise
+        finally:
+            partial.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -32,12 +32,11 @@ from .commands.predict import predict
 class Stoppable(TyperGroup):
     """Ctrl-C ends each command at once, with one line and exit code 130.
 
-    A command may raise its ``KeyboardInterrupt`` anew, with words for that line.
+    Where it is raised, see ``_stop.raising``, it may bring words for that line.
     """
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        _stop.interrupt()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:

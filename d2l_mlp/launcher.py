@@ -122,8 +122,9 @@ def _run(arguments: list[str], environment: dict[str, str]) -> int:
         arguments, env=environment, stdin=subprocess.PIPE, start_new_session=True
     )
     try:
-        code = process.wait()
-        return min(max(code, -code), 1)
+        with _stop.raising():
+            code = process.wait()
+            return min(max(code, -code), 1)
     except KeyboardInterrupt:
         print("stopped: all processes on this machine are ended", file=sys.stderr)
         return _stop.STOPPED

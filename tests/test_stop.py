@@ -42,47 +42,83 @@ def test_other_commands_end_so_too(tmp_path):
         assert interrupt(0.7, "-m", "d2l_mlp", *arguments)[:2] == (130, "stopped\n")
 
 
-LOST = """
+SCRIPT = """
 import os, signal, sys, time
 from d2l_mlp import _stop
 
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
 class Array:
     def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)
+        interrupt()
 
-_stop.interrupt()
+def swallow():
+    try:
+        interrupt()
+    except:
+        pass
+
+_stop.end_at_once()
 try:
-    Array()
-    time.sleep(20)
-except KeyboardInterrupt:
-    _stop.end("as it should")
+    with _stop.raising(lambda: "as it should"):
+        {}
+        time.sleep(20)
+except KeyboardInterrupt as stop:
+    _stop.end(*stop.args)
 """
 
 
-def test_an_interruption_that_falls_into_a_destructor_is_not_lost():
+def execute(script, **options):
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, **options
+    )
+
+
+@pytest.mark.parametrize("lost", ["Array()", "swallow()", "interrupt()"])
+def test_an_interruption_is_not_lost(lost):
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", LOST], capture_output=True, text=True)
+    done = execute(SCRIPT.format(lost))
     assert (done.returncode, done.stderr) == (130, "stopped; as it should\n")
     assert time.monotonic() - start < 15
 
 
+def test_it_passes_no_library_that_swallows_it_where_nothing_is_to_be_put_away():
+    done = execute(SCRIPT.replace("try:\n    with", "swallow()\ntry:\n    with"))
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_file_half_written_is_put_away(tmp_path, kept):
+    if kept:
+        (tmp_path / "file").write_bytes(b"as it was")
+    script = "import os, signal; from pathlib import Path; "
+    script += "from d2l_mlp import _files, _stop; _stop.end_at_once(); "
+    script += "os.fsync = lambda file: os.kill(os.getpid(), signal.SIGINT); "
+    script += f"_files.write_whole(Path({str(tmp_path)!r}) / 'file', b'new')"
+    assert "KeyboardInterrupt" in execute(script).stderr
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == ({"file": b"as it was"} if kept else {})
+
+
+def test_programs_of_others_keep_their_own_way():
+    script = "import signal; from d2l_mlp import _stop; before = signal.getsignal(2)\n"
+    script += "with _stop.raising(): assert signal.getsignal(2) is before; print(1)"
+    assert execute(script).stdout == "1\n"
+
+
 def test_other_errors_in_a_destructor_are_told_as_ever():
-    script = LOST.replace("os.kill(os.getpid(), signal.SIGINT)", "1 / 0")
-    script = script.replace("time.sleep(20)", "sys.exit(0)")
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True
-    )
+    script = SCRIPT.replace("os.kill(os.getpid(), signal.SIGINT)", "1 / 0")
+    done = execute(script.replace("time.sleep(20)", "sys.exit(0)").format("Array()"))
     assert done.returncode == 0 and "ZeroDivisionError" in done.stderr
 
 
 def test_where_interruptions_are_ignored_they_still_are():
     """As with a shell's ``&``, whose processes Ctrl-C is not meant for."""
     script = "import signal; from d2l_mlp import _stop; _stop.end_at_once(); "
-    script += "_stop.interrupt(); signal.raise_signal(signal.SIGINT); print('there')"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    script += "stopping = _stop.raising(); stopping.__enter__(); "
+    script += "signal.raise_signal(signal.SIGINT); print('there')"
+    done = execute(
+        script, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)
     )
     assert done.stdout == "there\n", done.stderr

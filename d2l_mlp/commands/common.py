@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from .. import _compat
+from .. import _compat, _stop
 from .options import whole
 
 if TYPE_CHECKING:
@@ -34,11 +36,15 @@ def table_console() -> Console:
     return Console(highlight=False, width=None if console.is_terminal else 120)
 
 
-def progress_bar() -> Progress:
-    """Return a bar with the time left; it is disabled where there is no terminal."""
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar with the time left; it is disabled where there is no terminal."""
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     hidden = not console.is_terminal
-    return Progress(*columns, console=console, transient=True, disable=hidden)
+    bar = Progress(*columns, console=console, transient=True, disable=hidden)
+    # Interrupted, it gives the terminal back as it was.
+    with _stop.raising(), bar:
+        yield bar
 
 
 def check_output(folder: Path, option: str = "--output") -> None:
@@ -126,21 +132,19 @@ def run_jobs(
     step = max(1, missing // 10)
     done = missing - total
     others: set[tuple[tuple[str, str], ...]] = set()
-    try:
-        with progress_bar() as progress:
-            task = progress.add_task("", total=missing)
-            for record in sweep(work, planned, path, jobs):
-                if folders is not None:
-                    folders.remove(record["job"])
-                done += 1
-                if done > 0:
-                    progress.advance(task)
-                    if progress.disable and (done % step == 0 or done == missing):
-                        console.print(f"{done} of {missing} runs")
-                others.add(tuple(record["result"]["versions"].items()))
-                yield record
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(how_to_go_on(path, folders)) from None
+    words = partial(how_to_go_on, path, folders)
+    with _stop.raising(words), progress_bar() as progress:
+        task = progress.add_task("", total=missing)
+        for record in sweep(work, planned, path, jobs):
+            if folders is not None:
+                folders.remove(record["job"])
+            done += 1
+            if done > 0:
+                progress.advance(task)
+                if progress.disable and (done % step == 0 or done == missing):
+                    console.print(f"{done} of {missing} runs")
+            others.add(tuple(record["result"]["versions"].items()))
+            yield record
     _tell_other_versions(others)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import _stop
 from .common import check_output, console
 
 if TYPE_CHECKING:
@@ -58,32 +59,29 @@ def keeping(
     if folder is None:
         yield run.epochs()
         return
+    from .. import resuming
     from ..checkpoint_folder import Folder
 
-    try:
-        yield _epochs(run, folder, resume, writes)
-    except KeyboardInterrupt:
-        if epochs := Folder(folder).paths():
-            raise KeyboardInterrupt(
-                f"{folder} keeps the run as of epoch {max(epochs)}, the same command "
+    def epochs() -> Iterator[EpochResult]:
+        if writes:
+            yield from resuming.kept_epochs(run, folder, resume)
+        elif resume:
+            yield from resuming.resumed_epochs(run, folder)
+        else:
+            yield from run.epochs()
+        if len(run.earlier) == run.settings.num_epochs:
+            console.print(f"that run had ended; {folder} is left as it is")
+
+    def words() -> str:
+        if kept := Folder(folder).paths():
+            return (
+                f"{folder} keeps the run as of epoch {max(kept)}, the same command "
                 "with --resume goes on there"
-            ) from None
-        raise KeyboardInterrupt(
-            "no epoch had ended, so nothing is kept: the same command starts anew"
-        ) from None
+            )
+        return "no epoch had ended, so nothing is kept: the same command starts anew"
 
-
-def _epochs(
-    run: Run, folder: Path, resume: bool, writes: bool
-) -> Iterator[EpochResult]:
-    from ..resuming import kept_epochs, resumed_epochs
-
-    if writes:
-        yield from kept_epochs(run, folder, resume)
-    else:
-        yield from resumed_epochs(run, folder) if resume else run.epochs()
-    if len(run.earlier) == run.settings.num_epochs:
-        console.print(f"that run had ended; {folder} is left as it is")
+    with _stop.raising(words):
+        yield epochs()
 
 
 def mark(run: Run, result: EpochResult) -> str:

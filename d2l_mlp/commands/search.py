@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import _compat
+from .. import _compat, _stop
 from .common import (
     Jobs,
     Root,
@@ -136,17 +137,15 @@ def _search(
     study = create(place, space, release)
     done = len(study.get_trials(states=ENDED))
     console.print(f"{done} of {num_trials} trials have ended; {workers} at a time here")
-    try:
-        with progress_bar() as progress:
-            task = progress.add_task("", total=num_trials, completed=done)
-            for trial in search(
-                place, space, num_trials, workers, release, as_text(root), folders
-            ):
-                console.print(describe(trial))
-                progress.advance(task)
-    except KeyboardInterrupt:
-        where = place.path if place.url is None else "the database"
-        raise KeyboardInterrupt(how_to_go_on(where, folders)) from None
+    where = place.path if place.url is None else "the database"
+    words = partial(how_to_go_on, where, folders)
+    with _stop.raising(words), progress_bar() as progress:
+        task = progress.add_task("", total=num_trials, completed=done)
+        for trial in search(
+            place, space, num_trials, workers, release, as_text(root), folders
+        ):
+            console.print(describe(trial))
+            progress.advance(task)
     return study
 
 
