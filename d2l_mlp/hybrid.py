@@ -2,7 +2,7 @@
 
 step = hybridize(net, params, loss, batch_size=256, lr=0.5)
 for X, y in step.feed(train_iter):
-loss_sum, correct = step(X, y)
+    loss_sum, correct = step(X, y)
 step.sync()                      # params hold what was learned
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mxnet import MXNetError, gluon, nd
 
-from . import _checks, _values, graph, verify
+from . import _checks, _values, graph, rewrites, verify
 from .bound import Bound, bind
 from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
@@ -47,7 +47,7 @@ def hybridize(
         lr: learning rate of the step; ``step.lr`` may be changed at any time.
         trainer: updates ``params`` in place of ``lr``.
         wd: weight decay, see ``steps.sgd``.
-        rewrite: put faster operators in place, see ``graph.rewrite``.
+        rewrite: put faster operators in place, see ``rewrites.rewrite``.
 
     Raises:
         ValueError: no parameters, no learning rate, a batch that does not fit.
@@ -212,7 +212,7 @@ class HybridStep:
         if self._rewrite:
             # A trainer knows the params as they are.
             movable = [] if self._trainer is not None else self._params
-            graph.rewrite(traced, {name_of(param) for param in movable})
+            rewrites.rewrite(traced, {name_of(param) for param in movable})
         if self._bound and traced.transposed != set(self._transposed):
             raise NotTraceable("net: found another graph for another size of batch")
         for name in traced.transposed - set(self._transposed):
@@ -241,7 +241,7 @@ class HybridStep:
         if self._trainer is not None:
             gradients = {name: param.grad for name, param in params.items()}
             return bind(traced, arrays, gradients, set(), X, y)
-        addable = graph.addable(traced, set(params))
+        addable = rewrites.addable(traced, set(params))
         for name in set(params) - addable - set(self._gradients):
             self._gradients[name] = nd.zeros_like(arrays[name])
         gradients = {
