@@ -30,6 +30,7 @@ def test_book_prints_and_draws(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.match("seed 0, Fashion-MNIST 2017-08-31, mxnet 1.9.1, numpy 1", lines[0])
+    assert lines[0].endswith(f", OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}")
     assert lines.pop(1) == "net 784-256-10, lr 0.5, batch size 256, 2 epochs"
     epochs = [re.match(LINE, line) for line in lines[1:3]]
     assert [int(epoch[1]) for epoch in epochs] == [1, 2]

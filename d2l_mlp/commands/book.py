@@ -157,7 +157,10 @@ def _show(
     from ..run import headline
 
     settings = run.settings
-    console.print(headline(settings.seed, run.train_iter.release))
+    # The bits hang on it.
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    stands_on = headline(settings.seed, run.train_iter.release)
+    console.print(f"{stands_on}, OMP_NUM_THREADS={threads}")
     console.print(str(settings))
     for difference in edition.differences(settings):
         console.print(f"not as in the book: {difference}")
