@@ -157,7 +157,6 @@ def command(monkeypatch, capfd):
     monkeypatch.delenv("DMLC_ROLE", raising=False)
     # In a process of its own it would end it.
     monkeypatch.setattr(cli._stop, "ignore", lambda: None)
-    monkeypatch.setattr(cli._stop, "interrupt", lambda: None)
     monkeypatch.setattr("warnings.showwarning", None)
 
     def run(arguments):
