@@ -204,7 +204,12 @@ def scores(
 
 def labels(found: np.ndarray, classes: int) -> None:
     """Refuse labels that are not whole numbers from 0 to ``classes - 1``."""
-    if not (found.min() >= 0 and found.max() < classes):
+    if found.dtype == np.int32:
+        # In one pass: as unsigned numbers those below 0 are large.
+        fits = np.maximum.reduce(found.view(np.uint32)) < classes
+    else:
+        fits = found.min() >= 0 and found.max() < classes
+    if not fits:
         raise ValueError(
             f"labels: found {found.min()} to {found.max()}, "
             f"expected 0 to {classes - 1}, one for each output of the net"

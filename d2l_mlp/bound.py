@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mxnet as mx
 import numpy as np
 from mxnet import nd
-from mxnet.base import _LIB, check_call
+from mxnet.base import _LIB, c_handle_array, check_call
 
 from .graph import Graph
 
@@ -43,6 +43,10 @@ class Bound:
     factor: float = 1.0
     pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
 
+    def __post_init__(self) -> None:
+        """Keep what every step would make anew."""
+        self.head_handles = c_handle_array(self.heads)
+
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the batch in ``inputs``."""
         # The executor's own method makes new handles of its outputs at each call.
@@ -57,7 +61,12 @@ class Bound:
 
     def backward(self) -> None:
         """Compute the gradients, multiplied by ``heads``."""
-        self.executor.backward(self.heads)
+        # Likewise: of these it would make an array at each call.
+        check_call(
+            _LIB.MXExecutorBackwardEx(
+                self.executor.handle, len(self.heads), self.head_handles, 1
+            )
+        )
         # NumPy reads and writes the same memory next.
         nd.waitall()
 
