@@ -3,6 +3,7 @@ from d2l_mlp import data, models, training
 import gluonbook
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import loss as gloss
 
@@ -162,6 +163,21 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     param.grad[:] = nd.array([4.0, -8.0])
     training.sgd([param], lr=0.5, batch_size=4)
     np.testing.assert_array_equal(param.asnumpy(), [0.5, 3.0])
+
+
+@given(
+    lr=strategies.floats(1e-4, 10),
+    batch_size=strategies.integers(1, 60_000),
+    wd=strategies.sampled_from([0.0, 0.01]),
+)
+def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
+    param, grad = nd.random.normal(shape=(7, 5)), nd.random.normal(shape=(7, 5))
+    expected = param * (1 - lr * wd) if wd else param
+    expected = expected - lr / batch_size * grad
+    param.attach_grad()
+    param.grad[:] = grad
+    training.sgd([param], lr, batch_size, wd)
+    np.testing.assert_array_equal(param.asnumpy(), expected.asnumpy())
 
 
 def test_sgd_decays_as_mxnets_own():
