@@ -44,8 +44,8 @@ FINANCIAL = ("mirr", "npv", "pmt", "ppmt", "pv", "rate")
 #: Shared library of the system -> the Debian package that brings it.
 LIBRARIES = {"libgomp.so.1": "libgomp1", "libquadmath.so.0": "libquadmath0"}
 
-#: What OpenBLAS's SkylakeX kernels are compiled for, as /proc/cpuinfo names it.
-SKYLAKEX = {"avx2", "fma", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}
+#: What OpenBLAS's Haswell kernels are compiled for, as /proc/cpuinfo names it.
+HASWELL = {"avx2", "fma"}
 
 
 #: Variables of the environment that were set here, where the user had set none.
@@ -105,19 +105,19 @@ def _refuse(name: str, *args: Any, **kwargs: Any) -> None:
 
 
 def choose_kernels(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
-    """Have OpenBLAS use AVX-512 where this processor has it; a user's choice stays.
+    """Have OpenBLAS use AVX2 where this processor has it; a user's choice stays.
 
     The wheel's OpenBLAS 0.3.13 picks its kernels by the processor's model, and takes
-    old ones for a model it does not know: a product of 256×784 and 784×256 took 3.2 ms
-    on a Xeon of model 207 with one thread, 1.7 ms with two, and 0.76 ms with two after
-    this.
+    the oldest for a model that it does not know: a product of 256×784 and 784×256 took
+    3.2 ms on a Xeon of model 207 with one thread, 1.7 ms with two, and 0.76 ms with two
+    after this. It has no newer ones, and none for AVX-512.
     """
     try:
         flags = re.search(r"^flags\s*:(.*)$", cpuinfo.read_text(), re.MULTILINE)
     except OSError:
         return
-    if flags and set(flags.group(1).split()) >= SKYLAKEX:
-        os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX")
+    if flags and set(flags.group(1).split()) >= HASWELL:
+        os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 
 def count_processors() -> int:
