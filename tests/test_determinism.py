@@ -26,23 +26,35 @@ KINDS = {
 }
 
 
-def run(folder, *options, threads=None):
-    """Return the lines, and the trained parameters, of a run of one epoch."""
+def start(folder, *options, threads=None):
+    """Start a run of one epoch; return it and the file of what it trains."""
     path = folder / f"{len(list(folder.iterdir()))}.npz"
+    path.touch()
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     arguments = ["book", "--num-epochs", "1", *options, "--output", folder / "pictures"]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [sys.executable, "-m", "d2l_mlp", *map(str, arguments), "--save", path],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment,
     )
-    assert done.returncode == 0, done.stderr
+    return process, path
+
+
+def end(process, path):
+    """Return the lines of a run, and the trained parameters."""
+    stdout, stderr = process.communicate()
+    assert process.returncode == 0, stderr
     # The file's name is each run's own.
-    lines = [line for line in done.stdout.splitlines() if str(path) not in line]
+    lines = [line for line in stdout.splitlines() if str(path) not in line]
     return lines, load_arrays(path)
+
+
+def run(folder, *options, threads=None):
+    return end(*start(folder, *options, threads=threads))
 
 
 def same_bits(one, other):
@@ -59,9 +71,11 @@ def test_the_same_seed_gives_the_same_bits(tmp_path, options):
 
 @pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
 def test_one_thread_repeats_itself(tmp_path, options):
-    (_, params), (_, again) = (run(tmp_path, *options, threads=1) for _ in "ab")
+    begun = [
+        start(tmp_path, *options, "--seed", seed, threads=1) for seed in ("0", "0", "1")
+    ]
+    (_, params), (_, again), (_, others) = (end(*each) for each in begun)
     assert same_bits(params, again)
-    _, others = run(tmp_path, *options, "--seed", "1", threads=1)
     assert not same_bits(params, others)
 
 

@@ -21,15 +21,15 @@ from shown import PAGES, ROOT, commands, inline, programs
 
 PREFIX = "python -m d2l_mlp "
 
-#: What is put behind a command of ours, by its beginning, to make it small; an option
-#: that is given twice counts as given last.
+#: Options that make a command of ours small, by its beginning: each in the place of the
+#: one that is shown, or behind it.
 SMALLER = {
     "book": "--num-epochs 1",
     "compare": "--seeds 3 --jobs 2 --editions small.json",
     "doctor": "",
-    "exercise 4": "--trials 1 --seeds 1 --jobs 1",
+    "exercise 4": "--trials 1 --seeds 0 --jobs 1",
     "exercise": "--seeds 1 --num-epochs 1",
-    "launch": "--num-epochs 1 --fast",
+    "launch": "--num-workers 2 --num-epochs 1 --fast",
     "predict": "",
 }
 
@@ -129,13 +129,20 @@ def smaller(command):
         more += " --suspects 0"
     if text.startswith("book --checkpoint"):
         more = "--num-epochs 2"
-    return [*shlex.split(text), *shlex.split(more)]
+    arguments = shlex.split(text)
+    for option, value in re.findall(r"(--\S+)(?: (\w\S*))?", more):
+        if option not in arguments:
+            arguments.append(option)
+            arguments += [value] if value else []
+        elif value:
+            arguments[arguments.index(option) + 1] = value
+    return tuple(arguments)
 
 
 def run(arguments, folder):
     """Run in this process what starts no others, and saves the start."""
     if arguments[0] in ("book", "predict", "doctor"):
-        done = cli.app(arguments, standalone_mode=False)
+        done = cli.app(list(arguments), standalone_mode=False)
         plt.close("all")
         assert done in (0, None), arguments
         return
@@ -150,21 +157,20 @@ def run(arguments, folder):
     assert "Traceback" not in done.stderr
 
 
-OURS = list(
-    dict.fromkeys(
-        command[command.index(PREFIX) :]
-        for page in PAGES
-        for command in (*SHOWN[page], *inline(page))
-        if is_ours(command)
-    )
+#: Those that are alike once they are small are run once.
+OURS = dict.fromkeys(
+    smaller(command[command.index(PREFIX) :])
+    for page in PAGES
+    for command in (*SHOWN[page], *inline(page))
+    if is_ours(command)
 )
 
 
 # In the order of the pages: what one saves the next one reads.
-@pytest.mark.parametrize("command", OURS)
-def test_a_shown_command_runs(command, folder, monkeypatch):
+@pytest.mark.parametrize("arguments", OURS, ids=" ".join)
+def test_a_shown_command_runs(arguments, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    run(smaller(command), folder)
+    run(arguments, folder)
     # As if stopped in its second epoch, so that there is something to go on with.
     (folder / "kept" / "epoch-2.checkpoint").unlink(missing_ok=True)
 
