@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from d2l_mlp.models import load_arrays
 
@@ -28,12 +30,11 @@ KINDS = {
 
 def start(folder, *options, threads=None):
     """Start a run of one epoch; return it and the file of what it trains."""
-    path = folder / f"{len(list(folder.iterdir()))}.npz"
-    path.touch()
+    path = Path(tempfile.mkdtemp(dir=folder), "params.npz")
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
-    arguments = ["book", "--num-epochs", "1", *options, "--output", folder / "pictures"]
+    arguments = ["book", "--num-epochs", "1", *options, "--output", path.parent]
     process = subprocess.Popen(
         [sys.executable, "-m", "d2l_mlp", *map(str, arguments), "--save", path],
         stdout=subprocess.PIPE,
@@ -48,8 +49,8 @@ def end(process, path):
     """Return the lines of a run, and the trained parameters."""
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
-    # The file's name is each run's own.
-    lines = [line for line in stdout.splitlines() if str(path) not in line]
+    # The folder is each run's own.
+    lines = [line for line in stdout.splitlines() if str(path.parent) not in line]
     return lines, load_arrays(path)
 
 
