@@ -26,7 +26,8 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path}: found no plain file, expected one to replace")
-    partial = path.with_name(path.name + PARTIAL)
+    # Another process may be writing the same one.
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     with _stop.raising():
         try:
             with partial.open("wb") as file:

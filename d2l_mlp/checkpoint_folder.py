@@ -20,6 +20,7 @@ KEPT = 2
 _LOCK = ".lock"
 _NAME = "epoch-{}.checkpoint"
 _PATTERN = re.compile(_NAME.format(r"([1-9]\d{0,8})"))
+_PARTIAL = re.compile(rf"{_PATTERN.pattern}\.\d+{re.escape(_files.PARTIAL)}")
 
 
 class Folder:
@@ -106,8 +107,8 @@ class Folder:
 
     def _remove_partial(self) -> None:
         """Delete what a process left that was killed while it wrote."""
-        for path in self.path.glob(_NAME.format("*") + _files.PARTIAL):
-            if _PATTERN.fullmatch(path.name.removesuffix(_files.PARTIAL)):
+        for path in self._list():
+            if _PARTIAL.fullmatch(path.name):
                 path.unlink()
 
     def newest(self) -> Checkpoint:

@@ -8,10 +8,15 @@ from test_checkpoint import make
 
 
 def test_the_last_two_are_kept_and_strangers_files_are_left_alone(tmp_path):
-    strangers = ("diary.txt", "epoch-1.npz", "epoch-x.checkpoint.partial", "a.partial")
+    strangers = (
+        "diary.txt",
+        "epoch-1.npz",
+        "epoch-x.checkpoint.7.partial",
+        "a.7.partial",
+    )
     for name in strangers:
         (tmp_path / name).touch()
-    (tmp_path / "epoch-7.checkpoint.partial").touch()
+    (tmp_path / "epoch-7.checkpoint.4711.partial").touch()
     with Folder(tmp_path) as folder:
         assert folder.paths() == {}
         for epoch in range(1, 6):
@@ -63,7 +68,7 @@ def test_it_is_removed_whole_unless_a_stranger_has_a_file_in_it(tmp_path):
         with Folder(path) as folder:
             for epoch in (1, 2):
                 folder.keep(make(epoch))
-        (path / "epoch-3.checkpoint.partial").touch()
+        (path / "epoch-3.checkpoint.4711.partial").touch()
         if stranger:
             (path / stranger).touch()
         folder.remove()

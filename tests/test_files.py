@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 from d2l_mlp import _files
 
@@ -42,6 +44,23 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, cal
     with pytest.raises(OSError, match="No space"):
         _files.write_whole(path, b"new")
     assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_two_processes_may_write_the_same_file(tmp_path):
+    """As two runs with the same folder for their pictures."""
+    script = "import sys; from pathlib import Path; from d2l_mlp import _files\n"
+    script += "for i in range(300): _files.write_whole(Path(sys.argv[1]), b'x' * 9999)"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, tmp_path / "file"], stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        _, errors = writer.communicate()
+        assert writer.returncode == 0, errors.decode()
+    assert (tmp_path / "file").read_bytes() == b"x" * 9999
     assert os.listdir(tmp_path) == ["file"]
 
 
