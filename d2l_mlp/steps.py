@@ -69,11 +69,13 @@ def sgd(
     _values.positive("batch_size", batch_size)
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
+    # Without an exponent, in which MXNet misreads a number by up to 1e-6 of it.
+    factor = np.format_float_positional(np.float32(lr / batch_size))
     for param in params:
         if wd:
             param *= 1 - lr * wd
         # The same bits as written out with - and *, in one pass in place of two.
-        nd.sgd_update(param, param.grad, lr=lr / batch_size, out=param)
+        nd.sgd_update(param, param.grad, lr=factor, out=param)
 
 
 class EagerStep:

@@ -3,7 +3,7 @@ from d2l_mlp import data, models, training
 import gluonbook
 import numpy as np
 import pytest
-from hypothesis import given, strategies
+from hypothesis import example, given, strategies
 from mxnet import autograd, gluon, nd
 from mxnet.gluon import loss as gloss
 
@@ -166,18 +166,20 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
 
 
 @given(
-    lr=strategies.floats(1e-4, 10),
+    lr=strategies.just(0.0) | strategies.floats(1e-4, 10),
     batch_size=strategies.integers(1, 60_000),
     wd=strategies.sampled_from([0.0, 0.01]),
 )
+@example(lr=2.7e-4, batch_size=59_999, wd=0.0)
 def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
-    param, grad = nd.random.normal(shape=(7, 5)), nd.random.normal(shape=(7, 5))
-    expected = param * (1 - lr * wd) if wd else param
-    expected = expected - lr / batch_size * grad
-    param.attach_grad()
-    param.grad[:] = grad
-    training.sgd([param], lr, batch_size, wd)
-    np.testing.assert_array_equal(param.asnumpy(), expected.asnumpy())
+    grad = nd.random.normal(shape=(7, 5))
+    for param in (nd.random.normal(shape=grad.shape), nd.zeros_like(grad)):
+        expected = param * (1 - lr * wd) if wd else param
+        expected = expected - float(np.float32(lr / batch_size)) * grad
+        param.attach_grad()
+        param.grad[:] = grad
+        training.sgd([param], lr, batch_size, wd)
+        np.testing.assert_array_equal(param.asnumpy(), expected.asnumpy())
 
 
 def test_sgd_decays_as_mxnets_own():
