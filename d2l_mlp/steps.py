@@ -69,7 +69,7 @@ def sgd(
     _values.positive("batch_size", batch_size)
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
-    # Without an exponent, in which MXNet misreads a number by up to 1e-6 of it.
+    # Without an exponent: in numbers that have one MXNet misreads the last digits.
     factor = np.format_float_positional(np.float32(lr / batch_size))
     for param in params:
         if wd:
