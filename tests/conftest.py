@@ -31,6 +31,7 @@ SLOW = {
     "test_determinism",
     "test_distributed",
     "test_doctor",
+    "test_document",
     "test_download_processes",
     "test_fresh_machine",
     "test_fuzz",

@@ -71,6 +71,7 @@ def test_training_order_is_new_and_test_order_stays(folder):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resize", [None, 32], ids=["plain", "resized"])
 def test_two_epochs_are_gluons_bit_for_bit(folder, gluon_train, resize):
     steps = [transforms.Resize(resize)] if resize else []
