@@ -21,6 +21,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from . import _stop
+
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 #: The same in words.
 THESE_PYTHONS = " to ".join(".".join(map(str, PYTHONS[i])) for i in (0, -1))
@@ -177,7 +179,7 @@ def load_mxnet() -> ModuleType:
     prepare()
     try:
         mxnet = importlib.import_module("mxnet")
-        with _silence():
+        with _stop.raising(), _silence():
             # MXNet announces any engine but its default, when the engine starts.
             mxnet.nd.waitall()
         return mxnet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,8 @@ PARTIAL = ".partial"
 def write_whole(path: Path, *content: bytes | memoryview) -> None:
     """Write ``content`` to ``path``, whole or not at all, whenever the machine stops.
 
-    What stood there before stays until all parts of ``content`` are on the disk.
+    What stood there before stays until all parts of ``content`` are on the disk. A
+    process that is killed meanwhile leaves a file ``PATH.NUMBER.partial``.
 
     Raises:
         OSError: it cannot be written, a full disk among the causes, or there is
@@ -27,7 +29,7 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path}: found no plain file, expected one to replace")
     # Another process may be writing the same one.
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f"{path.name}.{secrets.randbits(32)}{PARTIAL}")
     with _stop.raising():
         try:
             with partial.open("wb") as file:

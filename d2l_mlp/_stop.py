@@ -16,6 +16,9 @@ STOPPED = 128 + signal.SIGINT
 #: Seconds after which an interruption that was lost is repeated.
 REPEAT = 0.5
 
+# Whether there was one in the body of `raising`; and whether the next is a repetition.
+_pressed = _repeated = False
+
 
 def end(*why: object) -> NoReturn:
     """End this process and its children at once, with one line.
@@ -23,16 +26,18 @@ def end(*why: object) -> NoReturn:
     Nothing else is run: MXNet's and Python's own ways out bring lines of theirs, and
     Python's another exit code once ``exec`` was interrupted, as imports use it.
     """
-    # Another one has nothing left to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for child in multiprocessing.active_children():
-        child.terminate()
-    print("; ".join(["stopped", *map(str, why)]), file=sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        # Its reader was stopped by the same keys; or this fell into a write to it.
+    try:
+        # Another one has nothing left to stop.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for child in multiprocessing.active_children():
+            child.terminate()
+        # A reader may have been stopped by the same keys; or this fell into a write.
         with suppress(OSError, RuntimeError):
-            stream.flush()
-    os._exit(STOPPED)
+            print("; ".join(["stopped", *map(str, why)]), file=sys.stderr, flush=True)
+        with suppress(OSError, RuntimeError):
+            sys.stdout.flush()
+    finally:
+        os._exit(STOPPED)
 
 
 def end_at_once() -> None:
@@ -56,16 +61,21 @@ def raising(words: Callable[[], str] | None = None) -> Iterator[None]:
     Args:
         words: says what stays, for the line that ends the process.
     """
-    heeded = signal.getsignal(signal.SIGINT) is _end
-    if heeded := heeded and threading.current_thread() is threading.main_thread():
+    global _pressed
+    outermost = signal.getsignal(signal.SIGINT) is _end
+    if outermost := outermost and _in_main_thread():
+        _pressed = False
         signal.signal(signal.SIGINT, _raise)
         sys.unraisablehook = _tell_unless_interrupted
     try:
         yield
+        if outermost and _pressed:
+            # Something has swallowed it.
+            raise KeyboardInterrupt
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(*([words()] if words else stop.args)) from None
     finally:
-        if heeded:
+        if outermost:
             signal.signal(signal.SIGINT, _end)
 
 
@@ -80,18 +90,37 @@ def _end(number: int, frame: object) -> None:
 
 def _raise(number: int, frame: object) -> None:
     """Interrupt, and again if that is lost, as in the destructor of an array."""
+    global _pressed, _repeated
+    repeated, _repeated = _repeated, False
+    if repeated and _is_under_way():
+        return
+    _pressed = True
     again = threading.Timer(REPEAT, _interrupt_again)
     again.daemon = True
     again.start()
     raise KeyboardInterrupt
 
 
+def _is_under_way() -> bool:
+    """Tell whether an interruption is being dealt with, as by a ``finally``."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 def _interrupt_again() -> None:
+    global _repeated
     if signal.getsignal(signal.SIGINT) is _raise:
+        _repeated = True
         # To the main thread, which may have begun to wait for something.
         main = threading.main_thread().ident
         assert main is not None
         signal.pthread_kill(main, signal.SIGINT)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _tell_unless_interrupted(lost: Any) -> None:

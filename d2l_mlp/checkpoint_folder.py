@@ -20,7 +20,7 @@ KEPT = 2
 _LOCK = ".lock"
 _NAME = "epoch-{}.checkpoint"
 _PATTERN = re.compile(_NAME.format(r"([1-9]\d{0,8})"))
-_PARTIAL = re.compile(rf"{_PATTERN.pattern}\.\d+{re.escape(_files.PARTIAL)}")
+_PARTIAL = re.compile(rf"{_PATTERN.pattern}(\.\d+)?{re.escape(_files.PARTIAL)}")
 
 
 class Folder:

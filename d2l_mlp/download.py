@@ -80,8 +80,10 @@ def _fetch_from(
     base_url: str, root: Path, found: dict[str, DataFile], release: str | None
 ) -> dict[str, DataFile]:
     """Complete ``found`` from one server, or fetch all where the releases differ."""
-    partial = tempfile.TemporaryDirectory(prefix="partial-", dir=root)
-    with _stop.raising(), partial as folder:
+    with (
+        _stop.raising(),
+        tempfile.TemporaryDirectory(prefix="partial-", dir=root) as folder,
+    ):
         lacking = [name for name in FILES if name not in found]
         fetched = {name: _download(base_url, Path(folder), name) for name in lacking}
         if not is_whole(found | fetched):

@@ -129,6 +129,9 @@ def _run(arguments: list[str], environment: dict[str, str]) -> int:
         print("stopped: all processes on this machine are ended", file=sys.stderr)
         return _stop.STOPPED
     finally:
+        # Pressed again, they must not end this before the others have.
+        _stop.ignore()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_group(process.pid)
         process.wait()
 

@@ -53,8 +53,8 @@ def sgd(
     """Update each of ``params`` in place, by its gradient summed over a batch.
 
     ``param = param - lr / batch_size * param.grad``, where ``param.grad`` has the shape
-    of ``param``; any dtype, ``lr / batch_size`` as float32. With a weight decay ``wd``,
-    ``param`` loses ``lr * wd`` of itself as well, as in MXNet's own SGD.
+    of ``param``; any dtype. With a weight decay ``wd``, ``param`` loses ``lr * wd`` of
+    itself as well, as in MXNet's own SGD.
 
     Dividing ``lr`` and not the gradient saves a pass over it; the bits are the same
     where ``batch_size`` is a power of 2.
@@ -69,13 +69,18 @@ def sgd(
     _values.positive("batch_size", batch_size)
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
-    # Without an exponent: in numbers that have one MXNet misreads the last digits.
-    factor = np.format_float_positional(np.float32(lr / batch_size))
+    factor = lr / batch_size
+    # MXNet takes it as text, and reads that rightly without an exponent, to 19 digits.
+    text = np.format_float_positional(np.float32(factor))
+    is_read = 1e-9 < factor < 1e9
     for param in params:
         if wd:
             param *= 1 - lr * wd
-        # The same bits as written out with - and *, in one pass in place of two.
-        nd.sgd_update(param, param.grad, lr=factor, out=param)
+        if is_read and param.dtype == np.float32:
+            # The same bits as below, in one pass in place of two.
+            nd.sgd_update(param, param.grad, lr=text, out=param)
+        else:
+            nd.broadcast_sub(param, factor * param.grad, out=param)
 
 
 class EagerStep:

@@ -83,6 +83,36 @@ def test_an_interruption_is_not_lost(lost):
     assert time.monotonic() - start < 15
 
 
+@pytest.mark.parametrize("lost", ["Array()", "swallow()"])
+def test_nor_if_the_body_ends_before_it_is_repeated(lost):
+    done = execute(SCRIPT.format(lost).replace("        time", "    time"))
+    assert (done.returncode, done.stderr) == (130, "stopped; as it should\n")
+
+
+CLEAN_UP = """try:
+            interrupt()
+        finally:
+            time.sleep(1)
+            print("clean")"""
+
+
+def test_the_repetition_lets_what_cleans_up_come_to_its_end():
+    script = SCRIPT.replace('lambda: "as', 'lambda: time.sleep(1) or "as')
+    done = execute(script.format(CLEAN_UP))
+    assert (done.returncode, done.stderr) == (130, "stopped; as it should\n")
+    assert done.stdout == "clean\n"
+
+
+def test_it_ends_as_well_if_nobody_reads_what_it_says():
+    """As where ``tee`` was stopped by the same keys."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = "from d2l_mlp import _stop; _stop.end()"
+    done = subprocess.run([sys.executable, "-c", script], stderr=writer, stdout=writer)
+    os.close(writer)
+    assert done.returncode == 130
+
+
 def test_it_passes_no_library_that_swallows_it_where_nothing_is_to_be_put_away():
     done = execute(SCRIPT.replace("try:\n    with", "swallow()\ntry:\n    with"))
     assert (done.returncode, done.stderr) == (130, "stopped\n")

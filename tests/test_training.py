@@ -171,6 +171,8 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     wd=strategies.sampled_from([0.0, 0.01]),
 )
 @example(lr=3.3333e-5, batch_size=1, wd=0.0)
+@example(lr=1.2345678e-15, batch_size=1, wd=0.0)
+@example(lr=3e30, batch_size=1, wd=0.0)
 def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
     grad = nd.random.normal(shape=(7, 5))
     for param in (nd.random.normal(shape=grad.shape), nd.zeros_like(grad)):
@@ -180,6 +182,15 @@ def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
         param.grad[:] = grad
         training.sgd([param], lr, batch_size, wd)
         np.testing.assert_array_equal(param.asnumpy(), expected.asnumpy())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "int32"])
+def test_sgd_takes_any_dtype(dtype):
+    param, grad = (nd.array([3, 4], dtype=dtype) for _ in range(2))
+    param.attach_grad()
+    param.grad[:] = grad
+    training.sgd([param], lr=2.0, batch_size=1)
+    np.testing.assert_array_equal(param.asnumpy(), np.array([-3, -4], dtype))
 
 
 def test_sgd_decays_as_mxnets_own():

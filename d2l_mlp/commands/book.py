@@ -158,7 +158,7 @@ def _show(
 
     settings = run.settings
     # The bits hang on it.
-    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    threads = os.environ["OMP_NUM_THREADS"]
     stands_on = headline(settings.seed, run.train_iter.release)
     console.print(f"{stands_on}, OMP_NUM_THREADS={threads}")
     console.print(str(settings))
