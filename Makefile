@@ -34,8 +34,14 @@ test: $(installed) ## run all tests, and every notebook from top to bottom
 test-fast: $(installed) ## the tests that take under a minute together
 	$(py) -m pytest -m "not slow and not browser and not postgres" tests
 
+# What coverage disturbs: it has no room for its own file either, and a SIGTERM waits for
+# Python in a process that waits in MXNet.
+disturbed := tests/test_cli.py::test_a_picture_for_which_there_is_no_room_is_named \
+	tests/test_cli_checkpoint.py::test_a_full_disk_is_told_of_and_what_was_kept_is_gone_on_from \
+	tests/test_cli_launch.py::test_stopped_by_its_user_it_leaves_nothing
+
 coverage: $(installed) ## all tests, and how much of the package they run: at least 90 %
-	$(py) -m pytest --nbmake --cov --cov-report=term
+	$(py) -m pytest --nbmake --cov --cov-report=term $(disturbed:%=--deselect %)
 
 lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff check
