@@ -62,8 +62,9 @@ def raising(words: Callable[[], str] | None = None) -> Iterator[None]:
         words: says what stays, for the line that ends the process.
     """
     global _pressed
-    outermost = signal.getsignal(signal.SIGINT) is _end
-    if outermost := outermost and _in_main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    outermost = in_main_thread and signal.getsignal(signal.SIGINT) is _end
+    if outermost:
         _pressed = False
         signal.signal(signal.SIGINT, _raise)
         sys.unraisablehook = _tell_unless_interrupted
@@ -117,10 +118,6 @@ def _interrupt_again() -> None:
         main = threading.main_thread().ident
         assert main is not None
         signal.pthread_kill(main, signal.SIGINT)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _tell_unless_interrupted(lost: Any) -> None:

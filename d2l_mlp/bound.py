@@ -44,8 +44,8 @@ class Bound:
     pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
-        """Keep what every step would make anew."""
-        self.head_handles = c_handle_array(self.heads)
+        """Make once what the executor's own method makes of ``heads`` at each call."""
+        self._head_handles = c_handle_array(self.heads)
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the batch in ``inputs``."""
@@ -61,10 +61,10 @@ class Bound:
 
     def backward(self) -> None:
         """Compute the gradients, multiplied by ``heads``."""
-        # Likewise: of these it would make an array at each call.
+        handles, is_train = self._head_handles, 1
         check_call(
             _LIB.MXExecutorBackwardEx(
-                self.executor.handle, len(self.heads), self.head_handles, 1
+                self.executor.handle, len(handles), handles, is_train
             )
         )
         # NumPy reads and writes the same memory next.

@@ -70,14 +70,14 @@ def sgd(
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
     factor = lr / batch_size
-    # MXNet takes it as text, and reads that rightly without an exponent, to 19 digits.
-    text = np.format_float_positional(np.float32(factor))
-    is_read = 1e-9 < factor < 1e9
+    # MXNet takes it as text, which it reads rightly to 19 digits, without an exponent.
+    readable = 1e-9 < factor < 1e9
     for param in params:
         if wd:
             param *= 1 - lr * wd
-        if is_read and param.dtype == np.float32:
+        if readable and param.dtype == np.float32:
             # The same bits as below, in one pass in place of two.
+            text = np.format_float_positional(np.float32(factor))
             nd.sgd_update(param, param.grad, lr=text, out=param)
         else:
             nd.broadcast_sub(param, factor * param.grad, out=param)

@@ -1,18 +1,7 @@
 from d2l_mlp import graph, models
 
 from mxnet import nd
-from mxnet.gluon import loss as gloss
-
-X, y = nd.random.uniform(shape=(4, 1, 28, 28)), nd.array([0, 1, 2, 9], dtype="int32")
-loss = gloss.SoftmaxCrossEntropyLoss()
-
-
-def traced(params, net=None):
-    return graph.trace(net or models.make_net(params), loss, params, X, y)
-
-
-def operators(net_graph):
-    return [node["op"] for node in net_graph.nodes if node["op"] != "null"]
+from tracing import operators, traced
 
 
 def test_a_trace_holds_the_nets_operators_and_arrays():
