@@ -28,11 +28,15 @@ compare: $(installed) ## ask of 30 seeds on both kinds of split: are the book's 
 demo: $(installed) ## the classroom page, on this machine: open the teacher's link
 	$(py) -m d2l_mlp demo
 
+# Half of the time tests wait for processes and their end, so that several files run at
+# once; with one thread each, since teams of threads would wait for each other.
+at_once := OMP_NUM_THREADS=1 $(py) -m pytest -n auto --maxprocesses 4 --dist loadfile
+
 test: $(installed) ## run all tests, and every notebook from top to bottom
-	$(py) -m pytest --nbmake
+	$(at_once) --nbmake
 
 test-fast: $(installed) ## the tests that take under a minute together
-	$(py) -m pytest -m "not slow and not browser and not postgres" tests
+	$(at_once) -m "not slow and not browser and not postgres" tests
 
 # What coverage disturbs: it has no room for its own file either, and a SIGTERM waits for
 # Python in a process that waits in MXNet.
@@ -41,7 +45,7 @@ disturbed := tests/test_cli.py::test_a_picture_for_which_there_is_no_room_is_nam
 	tests/test_cli_launch.py::test_stopped_by_its_user_it_leaves_nothing
 
 coverage: $(installed) ## all tests, and how much of the package they run: at least 90 %
-	$(py) -m pytest --nbmake --cov --cov-report=term $(disturbed:%=--deselect %)
+	$(at_once) --nbmake --cov --cov-report=term $(disturbed:%=--deselect %)
 
 lint: $(installed) ## style, formatting, types, and who may import whom
 	$(py) -m ruff check

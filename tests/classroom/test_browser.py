@@ -156,8 +156,10 @@ def test_a_student_has_no_controls(open_page, server):
 def test_a_wrong_token_gives_no_controls(browser, server):
     page = browser.new_page()
     page.goto(server.student + "#token=wrong")
+    expect(page).not_to_have_url(re.compile("token"))
+    # Forgotten once the server has refused it.
+    page.wait_for_function("sessionStorage.getItem('token') === null")
     expect(page.locator("#teacher")).to_be_hidden()
-    assert "token" not in page.url
     page.close()
 
 
