@@ -24,7 +24,7 @@ class Bound:
         executor: MXNet's.
         inputs: the batch's X and y, in the shapes of the batch.
         views: NumPy's view of the memory of each input.
-        outputs: NumPy's views of the losses, in any shape, and of the scores.
+        outputs: NumPy's views of the summed loss ``(1,)`` and of the scores.
         heads: what the gradients of the outputs are multiplied by.
         added: weights that the backward pass updates, since it does not need them.
         separate: weights that it does not update, and their gradients.
@@ -85,11 +85,6 @@ class Bound:
                 np.add(w, g, out=w)
             else:
                 nd.broadcast_add(weight, gradient, out=weight)
-
-    def sum_losses(self) -> float:
-        """Return the batch's summed loss of the last forward pass."""
-        # Here and not in the graph, where sum and its gradient are three operators.
-        return float(self.outputs[0].sum(dtype=np.float64))
 
     def count_correct(self) -> int:
         """Return the number of right answers of the last forward pass."""

@@ -28,7 +28,7 @@ class NotTraceable(ValueError):
 
 @dataclass
 class Graph:
-    """A static graph of two outputs, the samples' losses and the scores.
+    """A static graph of two outputs, the batch's summed loss ``(1,)`` and the scores.
 
     Attributes:
         nodes: MXNet's own, each with ``op``, ``name``, ``attrs`` and ``inputs``; a node
@@ -71,7 +71,7 @@ def trace(
     X: nd.NDArray,
     y: nd.NDArray,
 ) -> Graph:
-    """Record ``loss(net(X), y)`` for batches of the shape of ``X``.
+    """Record ``loss(net(X), y).sum()`` for batches of the shape of ``X``.
 
     Raises:
         NotTraceable: the net looks at values, which a graph cannot, or uses arrays that
@@ -82,8 +82,8 @@ def trace(
     y.attach_grad()
     with _values_hidden(), autograd.record():
         scores = net(X)
-        losses = _checks.losses(loss(scores, y))
-        both = nd.concat(losses.reshape((-1,)), scores.reshape((-1,)), dim=0)
+        loss_sum = _checks.losses(loss(scores, y)).sum()
+        both = nd.concat(loss_sum.reshape((1,)), scores.reshape((-1,)), dim=0)
     # Both from one symbol, so that what they share is there once.
     outputs = [
         child.get_children()[0] for child in autograd.get_symbol(both).get_children()

@@ -9,7 +9,7 @@ def test_a_trace_holds_the_nets_operators_and_arrays():
     found = traced(params)
     assert operators(found) == [
         "Reshape", "dot", "broadcast_add", "_maximum_scalar", "dot", "broadcast_add",
-        "log_softmax", "pick", "_mul_scalar", "mean", "BlockGrad",
+        "log_softmax", "pick", "_mul_scalar", "mean", "sum", "BlockGrad",
     ]  # fmt: skip
     names = [graph.name_of(param) for param in params]
     assert set(found.arrays) == set(names)

@@ -22,6 +22,7 @@ REWRITES = {
     "add": ["dot", "broadcast_add"],
     "maximum": ["_maximum_scalar"],
     "mean": ["mean"],
+    "sum": ["mean", "sum"],
     "all": list(rewrites.REWRITES),
 }
 

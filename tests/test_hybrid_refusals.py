@@ -68,6 +68,19 @@ def test_what_cannot_be_a_graph_is_refused(batch, make):
     assert batch[0].asnumpy().shape == (256, 1, 28, 28), "values can be seen again"
 
 
+def test_a_loss_that_was_another_when_traced_is_refused(batch):
+    """Its gradients and the scores are right."""
+    params, calls = models.init_params(8), []
+
+    def one_more_at_first(scores, y):
+        calls.append(1)
+        return loss(scores, y) + (len(calls) == 1)
+
+    step = hybrid.hybridize(models.make_net(params), params, one_more_at_first, 256, 1)
+    with pytest.raises(graph.NotTraceable, match=r"off by 2.6e\+02 in the loss"):
+        step(*batch)
+
+
 @pytest.mark.parametrize("make", [branching, hidden_constant])
 def test_or_trained_without_one_when_asked(batch, make):
     ends = []

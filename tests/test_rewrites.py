@@ -12,7 +12,7 @@ def test_the_rewrites_put_faster_operators_in_place():
     rewrites.rewrite(found, set(names))
     assert operators(found) == [
         "FullyConnected", "Activation", "FullyConnected", "Activation",
-        "FullyConnected", "log_softmax", "pick", "_mul_scalar", "BlockGrad",
+        "FullyConnected", "log_softmax", "pick", "_mul_scalar", "sum", "BlockGrad",
     ]  # fmt: skip
     assert found.transposed == set(names[::2])
     assert found.shapes[names[0]] == (8, 784)
