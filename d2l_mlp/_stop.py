@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any, NoReturn
 
 #: Exit code of what SIGINT has ended, as shells have it.
@@ -78,6 +79,22 @@ def raising(words: Callable[[], str] | None = None) -> Iterator[None]:
     finally:
         if outermost:
             signal.signal(signal.SIGINT, _end)
+
+
+@contextmanager
+def withheld() -> Iterator[None]:
+    """Withhold Ctrl-C from the processes that are started in the body, for good.
+
+    A terminal sends it to all of them. They leave it to this one, which ends them. Told
+    so only once they run, each would show a traceback if it came while they import.
+    """
+    # It would let the signal through again, in the midst of the first start.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def ignore() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ from typing import Any
 
 import pebble
 
-from . import _files
+from . import _files, _stop
 from ._values import whole_number
 
 #: Times that a job is given to a worker before its deaths are taken for its fault.
@@ -148,9 +147,10 @@ def _run(
         while jobs:
             pool = make_pool(min(num_workers, len(jobs)))
             try:
-                pending: dict[Future, Json] = {
-                    pool.schedule(work, args=[job]): job for job in jobs
-                }
+                with _stop.withheld():
+                    pending: dict[Future, Json] = {
+                        pool.schedule(work, args=[job]): job for job in jobs
+                    }
                 jobs = []
                 for future in as_completed(pending):
                     job = pending[future]
@@ -173,7 +173,7 @@ def _run(
 
 
 def make_pool(num_workers: int) -> pebble.ProcessPool:
-    """Return a pool of processes that leave Ctrl-C to this one, and end with it."""
+    """Return a pool of processes, which start with the first work and end with this."""
     return pebble.ProcessPool(
         max_workers=num_workers,
         # Not fork: MXNet is not to be used on both sides of one.
@@ -183,10 +183,9 @@ def make_pool(num_workers: int) -> pebble.ProcessPool:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the process that started this one, and end with it."""
+    """End with the process that started this one, and warn as it does."""
     # Without the line of Python that a warning comes from, as the command line has it.
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 

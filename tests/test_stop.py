@@ -1,13 +1,17 @@
 """Ctrl-C ends a command at once, with one line and exit code 130."""
 
+import contextlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from processes import wait_until
 
 
 def interrupt(after, *arguments, repeat=1):
@@ -40,6 +44,40 @@ def test_a_run_interrupted_at_any_time(tmp_path, least, repeat):
 def test_other_commands_end_so_too(tmp_path):
     for arguments in (["doctor"], ["compare", "--output", tmp_path]):
         assert interrupt(0.7, "-m", "d2l_mlp", *arguments)[:2] == (130, "stopped\n")
+
+
+@pytest.mark.parametrize("wait", [0, 0.1, 0.5, 1])
+@pytest.mark.parametrize("exercise", ["3", "4"])
+def test_workers_that_are_starting_say_nothing(tmp_path, exercise, wait):
+    """A terminal sends it to all processes, and Python tells of it while it imports."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "d2l_mlp", "exercise", exercise, "--output", tmp_path],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: workers_of(process.pid), 30)
+    time.sleep(wait)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.fullmatch(r"stopped; what ended is kept in .*\n", errors), errors
+
+
+def workers_of(session):
+    """Return the ids of the processes that multiprocessing has started in a session."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if b"spawn_main" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+    return [pid for pid in found if session_of(pid) == session]
+
+
+def session_of(pid):
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
 
 
 SCRIPT = """

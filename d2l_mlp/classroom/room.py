@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _stop
 from ..sweep import one_thread
 from .log import Log
 from .settings import Control, RunSettings
@@ -73,7 +74,7 @@ class Room:
         )
         try:
             # The other processor is for the page and its viewers.
-            with one_thread():
+            with one_thread(), _stop.withheld():
                 process.start()
         except OSError as error:
             ours.close()

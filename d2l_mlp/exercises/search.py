@@ -20,6 +20,7 @@ from optuna.exceptions import OptunaError, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import _stop
 from ..run_folders import RunFolders
 from ..sweep import SweepError, make_pool, one_thread
 from .kept_trials import check_trials, queue_kept, remove
@@ -130,10 +131,10 @@ class _Workers:
 
     def _start_one(self) -> None:
         name = uuid.uuid4().hex
-        with one_thread():
+        with one_thread(), _stop.withheld():
             pool = make_pool(1)
             future = pool.schedule(work, args=[name, *self._task])
-        self._at_work[future] = (name, pool)
+            self._at_work[future] = (name, pool)
 
     def tend(self) -> None:
         """Wait for a moment, then see to those that have ended."""
