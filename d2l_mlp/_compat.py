@@ -143,7 +143,8 @@ def choose_engine() -> None:
         chosen.add("OMP_NUM_THREADS")
         os.environ["OMP_NUM_THREADS"] = str(count_processors())
     if os.environ.get("DMLC_ROLE", "worker") != "worker":
-        # A server that adds takes no processor from the workers beside it.
+        # A server that adds takes no processor from the workers beside it, whatever
+        # was chosen for them.
         os.environ["OMP_NUM_THREADS"] = "1"
     # It tells of each graph that oneDNN takes up.
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
@@ -208,10 +209,13 @@ def run_as_command() -> bool:
     """Tell whether this process is ``python -m d2l_mlp`` or the script ``d2l-mlp``.
 
     While Python looks for the module of ``-m``, and so imports its package,
-    ``sys.argv[0]`` is ``"-m"``.
+    ``sys.argv[0]`` is ``"-m"``; which module that is, ``sys.orig_argv`` tells. A worker
+    process has its parent's ``sys.argv``, but not its ``sys.orig_argv``.
     """
     program = sys.argv[0] if getattr(sys, "argv", None) else ""
-    return program == "-m" or Path(program).name == "d2l-mlp"
+    if program == "-m":
+        return any(re.match(r"(-\w*m)?d2l_mlp\b", word) for word in sys.orig_argv[1:])
+    return Path(program).name == "d2l-mlp" and program in sys.orig_argv
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import _stop
@@ -44,7 +44,9 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
             error.filename = str(path)
             raise
         finally:
-            partial.unlink(missing_ok=True)
+            # Where it cannot be, that is not what went wrong.
+            with suppress(OSError):
+                partial.unlink()
     sync_folder(path.parent)
 
 

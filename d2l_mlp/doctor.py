@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import platform
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ PACKAGES = {
         "version = metadata.version('gluoncv')",
     ),
     "matplotlib": (
-        "3.x",
+        "3.*",
         "import matplotlib.pyplot; version = matplotlib.__version__",
     ),
 }
@@ -160,7 +161,7 @@ def check_package(name: str) -> Check:
     # the probe of it shows.
     start = {"numpy": NUMPY[:2], "matplotlib": "3."}.get(name, expected)
     ok = answer["version"].startswith(start)
-    mend = f"{PIP} {name}=={expected}"
+    mend = f"{PIP} {shlex.quote(f'{name}=={expected}')}"
     return _check(name, ok, answer["version"], expected, mend)
 
 
@@ -181,7 +182,7 @@ def check_data(root: Path | None = None) -> Check:
     except Exception:
         found = "cannot be read without numpy"
         return Check("Fashion-MNIST", False, found, expected, "mend numpy first")
-    folders = [root or default_root(), DEBIAN_FOLDER]
+    folders = [(root or default_root()).expanduser(), DEBIAN_FOLDER]
     faults = []
     for folder in folders:
         files, faulty = read_folder(folder)

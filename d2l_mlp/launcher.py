@@ -67,7 +67,7 @@ def launch(
         # Nothing has to come from outside.
         environment["DMLC_NODE_HOST"] = "127.0.0.1"
     else:
-        arguments += ["--launcher", "ssh", "-H", str(hosts), line]
+        arguments += ["--launcher", "ssh", "-H", str(hosts.absolute()), line]
         arguments += ["--host-ip", host_ip] if host_ip else []
     if "OMP_NUM_THREADS" in _compat.chosen:
         workers_here = -(-num_workers // num_hosts)
@@ -99,7 +99,8 @@ def _read_hosts(path: Path) -> list[str]:
         raise ValueError(f"{path}: found no host, expected an address a line")
     for line in lines:
         # Servers and workers listen on it, and cannot on a name.
-        if not _is_address(re.split(r"[:\s]", line)[0]):
+        parts = re.fullmatch(r"([\d.]+)(:\d+)?(\s+slots=\d+)?", line)
+        if parts is None or not _is_address(parts[1]):
             raise ValueError(
                 f"{path}: found {line[:60]!r}, expected an IPv4 address, as 10.0.0.2 "
                 "or 10.0.0.2:22 (another user belongs into ~/.ssh/config)"

@@ -144,12 +144,13 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
     if not isinstance(twin, (nn.Sequential, nn.HybridSequential)):
         found_twin = _values.shown(twin)
         raise ValueError(f"twin: found {found_twin}, expected a gluon.nn.Sequential")
-    found = _values.shapes(
-        _values.each("params", params, nd.NDArray, "a list of NDArrays")
-    )
+    params = _values.each("params", params, nd.NDArray, "a list of NDArrays")
+    found = _values.shapes(params)
     dense = [layer for layer in twin if hasattr(layer, "weight")]
     expected = []
     for layer in dense:
+        if layer.bias is None:
+            raise ValueError("twin: found a layer without bias, expected one in each")
         expected += [layer.weight.shape[::-1], layer.bias.shape]
     if found != expected:
         raise ValueError(f"params: found shapes {found}, expected {expected}")

@@ -1,9 +1,8 @@
-"""Every picture: images with their labels, curves, the first layer's weights.
+"""Pictures: images with their labels, the first layer's weights, and where they go.
 
 Without a display or a notebook the figures are drawn all the same, to be saved with
 ``figure.savefig`` or ``pyplot.savefig``. By matplotlib alone: GluonCV's ``plot_image``
-takes colour images only, and its ``TrainingHistory`` puts a loss and an accuracy on one
-axis that ends at 1.
+takes colour images only.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
             "numbers above 0"
         )
     use_svg_display()
-    plt.rcParams["figure.figsize"] = figsize
+    plt.rcParams["figure.figsize"] = sides
 
 
 def show_fashion_mnist(

@@ -44,7 +44,7 @@ def _rewrite_dot(graph: Graph, i: int, weights: set[str]) -> None:
     name = graph.nodes[W[0]]["name"]
     if node.get("attrs") or name not in weights or len(_uses(graph, W[0])) > 1:
         return
-    if len(_shape(graph, *H[:2])) == 2:
+    if len(_shape(graph, *H[:2])) == len(graph.shapes[name]) == 2:
         units = graph.shapes[name][1]
         graph.shapes[name] = graph.shapes[name][::-1]
         graph.transposed.add(name)
@@ -58,11 +58,10 @@ def _rewrite_add(graph: Graph, i: int, _: set[str]) -> None:
     product = graph.nodes[source[0]]
     if product["op"] != "FullyConnected" or len(_uses(graph, source[0])) > 1:
         return
-    units = product["attrs"]["num_hidden"]
-    if product["attrs"].get("no_bias") == "True" and _shape(graph, bias[0]) == (
-        int(units),
-    ):
-        attrs = {"num_hidden": units}
+    attrs = product["attrs"]
+    units = (int(attrs["num_hidden"]),)
+    if attrs.get("no_bias") == "True" and _shape(graph, bias[0]) == units:
+        attrs = attrs | {"no_bias": "False"}
         node.update(op="FullyConnected", attrs=attrs, inputs=[*product["inputs"], bias])
 
 

@@ -111,7 +111,7 @@ class Run:
             settings.num_epochs,
             settings.batch_size,
             self.params,
-            lr or self.lr,
+            self.lr if lr is None else lr,
             self.trainer if self.team is None else self.team.make_trainer(self),
             wd=0.0 if self.trainer or self.team else settings.wd,
             train_metric=settings.train_metric,

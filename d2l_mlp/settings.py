@@ -74,10 +74,13 @@ class Settings:
             "batch_size": whole("batch_size", self.batch_size),
             "num_epochs": whole("num_epochs", self.num_epochs),
             "seed": _values.seed(self.seed),
+            "use_gluon": bool(self.use_gluon),
             "scale": self.scale if isinstance(self.scale, str) else float(self.scale),
             "dropout": float(self.dropout),
             "wd": float(self.wd),
         }
+        if not isinstance(self.hybridize, str):
+            own["hybridize"] = bool(self.hybridize)
         for name, value in own.items():
             object.__setattr__(self, name, value)
 

@@ -235,7 +235,7 @@ def make_step(
     eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)
     if hybridize:
         graph = hybridized(net, params, loss, batch_size, lr, trainer, wd=wd)
-        return graph if hybridize is True else AutoStep(graph, eager)
+        return AutoStep(graph, eager) if hybridize == "auto" else graph
     _checks.optimizer(params, lr, trainer)
     return eager
 

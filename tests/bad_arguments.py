@@ -32,6 +32,10 @@ MODELS = [
     ("gb.load_params(5, params)", "twin: found 5, expected a gluon.nn.Sequential"),
     ("gb.load_params(twin, None)", "params: found None, expected a list of NDArrays"),
     ("gb.load_params(twin, [1, 2, 3, 4])", "params[0]: found 1, expected NDArray"),
+    (
+        "gb.load_params(unbiased, params)",
+        "twin: found a layer without bias, expected o",
+    ),
     ("gb.load_params(twin, params[:3])", "params: found shapes [(784, 8)", "expected"),
     ("models.save_params(params[:3], out)", "found 3 arrays, expected W and b for ea"),
     ("models.save_params([], out)", "params: found 0 arrays, expected W and b"),
@@ -163,6 +167,7 @@ RUNS = [
     ("run().predict(0)", "n: found 0, expected a whole number from 1 on"),
     ("run().predict('a')", "n: found 'a', expected a whole number from 1 on"),
     ("list(run().epochs(on_batch=5))", "on_batch: found 5, expected a function"),
+    ("list(run().epochs(lr=0))", "lr: found 0, expected a finite number above 0"),
     ("list(run().epochs(lr='a'))", "lr: found 'a', expected a finite number above 0"),
     ("schedules.make_schedule([], 0.5, 9)", "schedule: found [], expected one of"),
     ("schedules.make_schedule('linear', nan, 9)", "lr: found nan, expected a finite"),

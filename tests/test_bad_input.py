@@ -84,6 +84,8 @@ def names(paths):
         }  # fmt: skip
         return list(gb.train_epochs(**arguments | changes))
 
+    unbiased = gluon.nn.Sequential()
+    unbiased.add(gluon.nn.Dense(8, in_units=784, use_bias=False))
     train_iter = loader(images, labels)
     made = {
         "arrays": [param.asnumpy() for param in params],
@@ -95,6 +97,7 @@ def names(paths):
         "nan": float("nan"),
         "ones": np.ones((3, 2, 3)),
         "twin": gb.gluon_twin(params),
+        "unbiased": unbiased,
         "X": nd.ones((2, 784)),
         "y": nd.zeros(2),
     }

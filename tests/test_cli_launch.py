@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from d2l_mlp import launcher
 from d2l_mlp.checkpoint_folder import Folder
@@ -121,6 +122,9 @@ def test_what_cannot_be_launched_is_told(arguments, code, message, group, tmp_pa
         ("", "found no host"),
         ("10.0.0.2\nlab-7\n", "found 'lab-7', expected an IPv4 address"),
         ("me@10.0.0.2", "found 'me@10.0.0.2'"),
+        # The launcher makes a line of shell of it.
+        ("10.0.0.2  # the lab's", 'found "10.0.0.2  # the lab\'s"'),
+        ("10.0.0.2:x", "found '10.0.0.2:x'"),
     ],
 )
 def test_hosts_are_addresses(line, message, tmp_path):
@@ -128,6 +132,16 @@ def test_hosts_are_addresses(line, message, tmp_path):
     hosts.write_text(line)
     with pytest.raises(ValueError, match=message):
         launcher.launch(["true"], 1, 1, hosts)
+
+
+def test_a_hosts_file_may_be_called_local(tmp_path, monkeypatch):
+    """Which is a way to launch, too."""
+    found = []
+    monkeypatch.setattr(launcher, "_run", lambda arguments, _: found.extend(arguments))
+    monkeypatch.chdir(tmp_path)
+    Path("local").write_text("10.0.0.2:22 slots=2\n")
+    launcher.launch(["true"], 1, 1, Path("local"))
+    assert "local" not in found and str(tmp_path / "local") in found
 
 
 @given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20))

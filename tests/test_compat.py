@@ -173,18 +173,29 @@ def test_masks_of_mxnet_numpy_work_after_the_import():
 
 
 @pytest.mark.parametrize(
-    ("program", "expected"),
+    ("program", "words", "expected"),
     [
-        ("-m", True),
-        ("/somewhere/bin/d2l-mlp", True),
-        ("-c", False),
-        ("", False),
-        ("/somewhere/bin/pytest", False),
-        ("/somewhere/d2l_mlp/__main__.py", False),
+        ("-m", ["-m", "d2l_mlp"], True),
+        ("-m", ["-X", "utf8", "-Bm", "d2l_mlp"], True),
+        ("-m", ["-m", "d2l_mlp.launcher"], True),
+        # A module of somebody else, whose package imports this one.
+        ("-m", ["-m", "lesson"], False),
+        ("/somewhere/bin/d2l-mlp", ["/somewhere/bin/d2l-mlp"], True),
+        # A worker process has its parent's argv.
+        (
+            "/somewhere/bin/d2l-mlp",
+            ["-c", "from multi", "--multiprocessing-fork"],
+            False,
+        ),
+        ("-c", ["-c", "import d2l_mlp"], False),
+        ("", [], False),
+        ("/somewhere/bin/pytest", ["/somewhere/bin/pytest"], False),
+        ("/somewhere/d2l_mlp/__main__.py", ["-m", "d2l_mlp"], False),
     ],
 )
-def test_run_as_command(monkeypatch, program, expected):
+def test_run_as_command(monkeypatch, program, words, expected):
     monkeypatch.setattr(sys, "argv", [program, "doctor"])
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable, *words, "doctor"])
     assert _compat.run_as_command() is expected
 
 

@@ -103,6 +103,11 @@ def test_missing_data_names_the_folders(no_data):
     assert check.mend.startswith("sudo apt-get install dataset-fashion-mnist")
 
 
+def test_the_data_may_be_asked_for_from_home(no_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert f"none in {tmp_path / 'data'} or" in doctor.check_data(Path("~/data")).found
+
+
 def test_damaged_data_is_named(no_data):
     no_data[0].mkdir()
     damaged = no_data[0] / "train-labels-idx1-ubyte"

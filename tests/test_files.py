@@ -47,6 +47,13 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, cal
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError) as caught:
+        _files.write_whole(tmp_path / "file" / "x", b"new")
+    assert caught.value.filename == str(tmp_path / "file" / "x")
+
+
 def test_two_processes_may_write_the_same_file(tmp_path):
     """As two runs with the same folder for their pictures."""
     script = "import sys; from pathlib import Path; from d2l_mlp import _files\n"

@@ -10,6 +10,30 @@ from mxnet.gluon import loss as gloss
 loss = gloss.SoftmaxCrossEntropyLoss()
 
 
+def by_a_vector(params):
+    """A product with a vector, which is no layer."""
+    W, b, V, c = params
+
+    def net(X):
+        H = nd.dot(X.reshape((-1, 784)), W)
+        return nd.dot(H, V) * (1 + nd.dot(H, b).reshape((-1, 1))) + c
+
+    return net
+
+
+def on_three_axes(params):
+    """A layer over the last axis of several."""
+    W, b, V, c = params
+
+    def net(X):
+        half, units = W[:392].T, W.shape[1]
+        X = X.reshape((-1, 2, 392))
+        H = nd.FullyConnected(X, half, num_hidden=units, no_bias=True, flatten=False)
+        return nd.dot(nd.tanh(H + b).sum(axis=1), V) + c
+
+    return net
+
+
 def wide_bias(params):
     """A net whose operators no rewrite knows: tanh, a square, a weight used twice."""
     W, b = params[:2]
@@ -35,6 +59,8 @@ NETS = {
     "two layers": ((64, 32), models.make_net),
     "four layers": ((32, 32, 32, 32), models.make_net),
     "others": ((32,), wide_bias),
+    "a vector": ((32,), by_a_vector),
+    "three axes": ((32,), on_three_axes),
 }
 
 

@@ -55,6 +55,11 @@ def test_the_headline_names_seed_release_and_versions():
     assert "\n" not in line
 
 
+def test_settings_are_pythons_own():
+    settings = Settings(use_gluon=np.True_, hybridize=np.False_, lr=np.float32(0.5))
+    assert json.loads(json.dumps(asdict(settings)))["use_gluon"] is True
+
+
 @pytest.mark.parametrize("mode", SCHEDULES)
 def test_a_schedule_falls_from_lr_and_stays_above_zero(mode):
     schedule = make_schedule(mode, 0.5, 100)

@@ -89,7 +89,7 @@ def _split_effect(model: list[Edition], result: Comparison) -> SplitEffect:
         tuple(edition.id for edition in model),
         statistics.difference(official[:, -1], resplit[:, -1]),
         effect,
-        effect.difference / float(means.std(ddof=1)),
+        effect.difference / max(float(means.std(ddof=1)), statistics.ROUNDING[2]),
         float((1 + np.sum(means <= official.mean())) / (len(means) + 1)),
     )
 

@@ -22,7 +22,7 @@ LEVEL = 0.05
 #: With fewer runs no p-value can be as low: of n runs the least is 1 / (n + 1).
 FEWEST_RUNS = round(1 / LEVEL) - 1
 #: Standard deviation of a rounding error: no spread is taken to be smaller.
-_ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
+ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
 
 
 Outcome = Literal["rejected", "not rejected", "undecided"]
@@ -106,7 +106,7 @@ def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFra
     """
     _check(runs, book)
     n = len(runs)
-    mean, sd = runs.mean(axis=0), np.maximum(runs.std(axis=0, ddof=1), _ROUNDING)
+    mean, sd = runs.mean(axis=0), np.maximum(runs.std(axis=0, ddof=1), ROUNDING)
     half = stats.t.ppf((1 + level) / 2, n - 1) * sd * np.sqrt(1 + 1 / n)
     index = pd.MultiIndex.from_product(
         [range(1, len(book) + 1), COLUMNS], names=["epoch", "column"]
@@ -197,14 +197,13 @@ def false_alarms(
 
 def difference(first: np.ndarray, second: np.ndarray) -> Effect:
     """Return how far the mean of ``second`` lies above that of ``first``."""
+    found = float(np.mean(second) - np.mean(first))
+    if np.ptp(first) == np.ptp(second) == 0:
+        # As of runs that learn nothing: there is no spread to measure it by.
+        return Effect(found, found, found, float(found == 0))
     result = stats.ttest_ind(second, first, equal_var=False)
     low, high = result.confidence_interval(0.95)
-    return Effect(
-        float(np.mean(second) - np.mean(first)),
-        float(low),
-        float(high),
-        float(result.pvalue),
-    )
+    return Effect(found, float(low), float(high), float(result.pvalue))
 
 
 def _judge_part(
@@ -231,7 +230,7 @@ def _leave_one_out_z(curves: np.ndarray) -> np.ndarray:
     mean = (centred.sum(axis=0) - centred) / (n - 1)
     squares = (centred**2).sum(axis=0) - centred**2
     variance = (squares - (n - 1) * mean**2) / (n - 2)
-    sd = np.sqrt(np.maximum(variance, _ROUNDING**2))
+    sd = np.sqrt(np.maximum(variance, ROUNDING**2))
     return (centred - mean) / sd
 
 

@@ -7,7 +7,6 @@ pictures and predictions), and at the end ``end`` with its ``reason``.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -36,8 +35,6 @@ def work(
     settings: dict[str, Any], paused: bool, root: str | None, connection: Connection
 ) -> None:
     """Train as ``settings`` (of ``RunSettings``) say; the process's whole life."""
-    # Ctrl-C in the server's terminal is for the server, which then ends this.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked = RunSettings(**settings)
     try:
         data = load_fashion_mnist(root)
@@ -109,7 +106,8 @@ class Teller:
         if now - self.looked >= LOOK:
             self.sync()
             self._look()
-        self._obey(self.asked.seconds_per_epoch / self.batches)
+        # Waits between epochs are in no epoch's seconds anyway.
+        self.waited += self._obey(self.asked.seconds_per_epoch / self.batches)
 
     def _tell_batches(self) -> None:
         """Send a point: the mean loss of the batches since the last one."""
@@ -171,8 +169,12 @@ class Teller:
         scores = [self.run.net(X).asnumpy() for X, _ in test]
         return np.concatenate(scores), test.labels
 
-    def _obey(self, wait: float = 0.0) -> None:
-        """Take up commands; wait for one while paused, else ``wait`` seconds."""
+    def _obey(self, wait: float = 0.0) -> float:
+        """Take up commands; wait for one while paused, else ``wait`` seconds.
+
+        Returns:
+            Seconds that it took.
+        """
         start = time.monotonic()
         until = start + wait
         said = False
@@ -191,7 +193,7 @@ class Teller:
             if said and not self.paused:
                 self.connection.send({"type": "state", "state": "running"})
                 break
-        self.waited += time.monotonic() - start
+        return time.monotonic() - start
 
     def _take(self, command: Event) -> None:
         action = command["action"]

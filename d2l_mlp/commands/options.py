@@ -1,4 +1,4 @@
-"""What the options of ``book`` may be; others are refused with exit code 2."""
+"""What the options of commands may be; others are refused with exit code 2."""
 
 from __future__ import annotations
 

@@ -110,6 +110,17 @@ def test_editions_of_one_model_share_their_runs():
     assert groups == [list(EDITIONS)[:3], list(EDITIONS)[3:]]
 
 
+def test_runs_that_learn_nothing_are_compared_too():
+    records = runs_of(CHAPTER) + runs_of(CHAPTER, split=RESPLIT)
+    for record in records:
+        curves = record["result"]["curves"]
+        curves["test_accuracy"] = [0.1] * len(curves["test_accuracy"])
+    found = compare(records, [EDITIONS[CHAPTER]], RELEASE)
+    (effect,) = found.effects
+    assert effect.deviations == 0 and effect.last.p_value == 1
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_all_editions_on_both_splits():
     records = runs_of(CHAPTER, LINEAR) + runs_of(
         CHAPTER, LINEAR, split=RESPLIT, shift=2

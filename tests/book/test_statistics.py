@@ -158,6 +158,15 @@ def test_together_small_p_values_grow_smaller():
     )
 
 
+def test_a_difference_without_spread_is_as_it_is():
+    """As of runs that learn nothing."""
+    for second, p_value in ((0.1, 1), (0.2, 0)):
+        found = statistics.difference(np.full(3, 0.1), np.full(3, second))
+        assert found.low == found.high == found.difference
+        assert found.difference == pytest.approx(second - 0.1)
+        assert found.p_value == p_value
+
+
 def test_a_difference_has_its_interval():
     random = np.random.RandomState(0)
     covered = 0

@@ -171,6 +171,16 @@ def test_waiting_is_no_part_of_an_epochs_seconds(server):
     assert seconds < 1.5 and time.monotonic() - start > 2
 
 
+def test_nor_is_waiting_before_the_first_epoch(server):
+    run = server.start(paused=True, **SMALL | {"num_epochs": 1})
+    server.wait_for("paused")
+    time.sleep(3)
+    server.control("resume")
+    events = of_run(server.events(until=ended_of(run)), run)
+    (seconds,) = (data["seconds"] for kind, data in events if kind == "epoch")
+    assert seconds > 0
+
+
 def test_one_run_at_a_time(server):
     server.start(paused=True, **SMALL)
     status, _, content = server.ask("/api/run", {}, server.token)
