@@ -3,8 +3,8 @@
 python killed_runs.py FOLDER SETTINGS MOMENTS
 
 A process is forked for each run, which saves loading MXNet each time: this one only
-loads it. SETTINGS is JSON; MOMENTS a JSON list of seconds (shares of a whole run's
-time) or of numbers of file operations after which a run is killed. Prints one line of
+loads it. SETTINGS is JSON; MOMENTS a JSON list of shares of a whole run's processor
+time or of numbers of file operations after which a run is killed. Prints one line of
 JSON: how many epochs were kept when it was killed, whether the partial file was left,
 and whether the run that was taken up ended as the one that was not killed.
 """
@@ -66,6 +66,16 @@ def fork(work):
     return pid
 
 
+def processor_time(pid):
+    """Return the seconds a process has computed, which other work does not move."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def has_ended(pid):
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def die_after(count, path):
     """Kill this process before the next file operation in ``path`` after ``count``."""
     left = [count]
@@ -95,9 +105,11 @@ def main():
 
         return fork(work)
 
-    begun = time.monotonic()
-    assert os.waitpid(start("whole"), 0)[1] == 0
-    seconds = time.monotonic() - begun
+    whole = start("whole")
+    while not has_ended(whole):
+        seconds = processor_time(whole)
+        time.sleep(0.005)
+    assert os.waitpid(whole, 0)[1] == 0
     expected = (folder / "whole.end").read_text()
     for i, moment in enumerate(moments):
         name = f"killed-{i}"
@@ -105,7 +117,8 @@ def main():
             pid = start(name, lambda path, moment=moment: die_after(moment, path))
         else:
             pid = start(name)
-            time.sleep(moment * seconds)
+            while processor_time(pid) < moment * seconds and not has_ended(pid):
+                time.sleep(0.001)
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
         path = folder / name

@@ -35,8 +35,8 @@ def test_killed_at_random_moments(tmp_path, hybridize, dropout):
     settings = {"seed": 5, "hybridize": hybridize, "dropout": dropout}
     lines = kill(tmp_path, settings, moments)
     assert all(line["same"] for line in lines), list(zip(moments, lines, strict=True))
-    # Other work on the machine moves the moments, which are shares of a run's time.
-    assert sum(line["killed"] for line in lines) >= 5
+    # No two runs compute for quite as long: the last may have ended before.
+    assert sum(line["killed"] for line in lines) >= 8
     assert len({line["kept"] for line in lines}) >= 2
 
 

@@ -90,20 +90,25 @@ async def _refuse_size(request: Request) -> Response | None:
     """Return an answer to a body that is too large, or of unknown length for JSON."""
     length = request.headers.get("Content-Length", "")
     if length.isdigit() and int(length[:20]) > MOST_BYTES:
-        # Who is cut off while sending is not shown the answer.
         if int(length[:20]) < 4 * MOST_BYTES:
-            with (
-                anyio.move_on_after(SECONDS),
-                contextlib.suppress(ClientDisconnect),
-            ):
-                async for _ in request.stream():
-                    pass
+            await _drop_body(request)
         detail = f"body: found {length[:20]} bytes, expected at most {MOST_BYTES}"
         return JSONResponse({"detail": detail}, 413)
     chunked = "Transfer-Encoding" in request.headers
     if chunked and request.url.path != "/api/predict":
+        await _drop_body(request)
         return JSONResponse({"detail": "body: expected its Content-Length"}, 411)
     return None
+
+
+async def _drop_body(request: Request) -> None:
+    """Take in what is refused: who is cut off while sending is not shown the answer."""
+    left = 4 * MOST_BYTES
+    with anyio.move_on_after(SECONDS), contextlib.suppress(ClientDisconnect):
+        async for chunk in request.stream():
+            left -= len(chunk)
+            if left < 0:
+                return
 
 
 @lru_cache

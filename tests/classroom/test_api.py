@@ -69,10 +69,18 @@ def test_a_large_body_is_refused_before_it_is_read(server):
     for path in ("/api/run", "/api/control", "/api/predict"):
         body, headers = bytes(8_000_001), {"Content-Type": "application/json"}
         assert server.ask(path, body, server.token, headers=headers)[0] == 413
-    # Without a length, as curl sends what it is piped.
-    chunks = iter([b"{"] + [b" " * 1000] * 10)
+
+
+def test_a_body_of_unknown_length_is_refused_and_its_sender_told(server):
+    """As curl sends what it is piped, and no faster than it comes."""
+
+    def chunks():
+        for _ in range(10):
+            yield b" " * 1000
+            time.sleep(0.05)
+
     headers = {"Content-Type": "application/json", "Transfer-Encoding": "chunked"}
-    assert server.ask("/api/run", chunks, server.token, headers=headers)[0] == 411
+    assert server.ask("/api/run", chunks(), server.token, headers=headers)[0] == 411
 
 
 def predict(server, content):
