@@ -67,6 +67,7 @@ class Settings:
         lr = _values.positive("lr", self.lr)
         _checks.weight_decay(self.wd, self.lr)
         whole = _values.whole_number
+        found = self.hybridize
         # As Python's own numbers, which can be kept as JSON.
         own = {
             "num_hiddens": tuple(whole("num_hiddens", units) for units in hiddens),
@@ -75,12 +76,11 @@ class Settings:
             "num_epochs": whole("num_epochs", self.num_epochs),
             "seed": _values.seed(self.seed),
             "use_gluon": bool(self.use_gluon),
+            "hybridize": found if isinstance(found, str) else bool(found),
             "scale": self.scale if isinstance(self.scale, str) else float(self.scale),
             "dropout": float(self.dropout),
             "wd": float(self.wd),
         }
-        if not isinstance(self.hybridize, str):
-            own["hybridize"] = bool(self.hybridize)
         for name, value in own.items():
             object.__setattr__(self, name, value)
 

@@ -173,7 +173,10 @@ def _run(
 
 
 def make_pool(num_workers: int) -> pebble.ProcessPool:
-    """Return a pool of processes, which start with the first work and end with this."""
+    """Return a pool of processes that end with this one.
+
+    They start with the first work, which is scheduled under ``_stop.withheld``.
+    """
     return pebble.ProcessPool(
         max_workers=num_workers,
         # Not fork: MXNet is not to be used on both sides of one.

@@ -182,11 +182,7 @@ def test_masks_of_mxnet_numpy_work_after_the_import():
         ("-m", ["-m", "lesson"], False),
         ("/somewhere/bin/d2l-mlp", ["/somewhere/bin/d2l-mlp"], True),
         # A worker process has its parent's argv.
-        (
-            "/somewhere/bin/d2l-mlp",
-            ["-c", "from multi", "--multiprocessing-fork"],
-            False,
-        ),
+        ("/somewhere/bin/d2l-mlp", ["-c", "", "--multiprocessing-fork"], False),
         ("-c", ["-c", "import d2l_mlp"], False),
         ("", [], False),
         ("/somewhere/bin/pytest", ["/somewhere/bin/pytest"], False),

@@ -70,14 +70,10 @@ def workers_of(session):
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if b"spawn_main" in (path / "cmdline").read_bytes():
+            is_worker = b"spawn_main" in (path / "cmdline").read_bytes()
+            if is_worker and os.getsid(int(path.name)) == session:
                 found.append(int(path.name))
-    return [pid for pid in found if session_of(pid) == session]
-
-
-def session_of(pid):
-    with contextlib.suppress(ProcessLookupError):
-        return os.getsid(pid)
+    return found
 
 
 SCRIPT = """
