@@ -70,14 +70,15 @@ def sgd(
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
     factor = lr / batch_size
-    # MXNet takes it as text, which it reads rightly to 19 digits, without an exponent.
+    # MXNet takes it as text, which it reads rightly without an exponent and with all
+    # digits: of the shortest that name a float32 it reads 1 in 75 a bit off.
     readable = 1e-9 < factor < 1e9
     for param in params:
         if wd:
             param *= 1 - lr * wd
         if readable and param.dtype == np.float32:
             # The same bits as below, in one pass in place of two.
-            text = np.format_float_positional(np.float32(factor))
+            text = np.format_float_positional(float(np.float32(factor)))
             nd.sgd_update(param, param.grad, lr=text, out=param)
         else:
             nd.broadcast_sub(param, factor * param.grad, out=param)

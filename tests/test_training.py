@@ -171,6 +171,7 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     wd=strategies.sampled_from([0.0, 0.01]),
 )
 @example(lr=3.3333e-5, batch_size=1, wd=0.0)
+@example(lr=1.753829335023541, batch_size=1, wd=0.0)
 @example(lr=1.2345678e-15, batch_size=1, wd=0.0)
 @example(lr=3e30, batch_size=1, wd=0.0)
 def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
