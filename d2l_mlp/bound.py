@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import partial
 
 import mxnet as mx
 import numpy as np
@@ -23,13 +24,13 @@ class Bound:
     Attributes:
         executor: MXNet's.
         inputs: the batch's X and y, in the shapes of the batch.
-        views: NumPy's view of the memory of each input.
+        views: NumPy's view of the memory of each, in the same shapes.
         outputs: NumPy's views of the summed loss ``(1,)`` and of the scores.
         heads: what the gradients of the outputs are multiplied by.
         added: weights that the backward pass updates, since it does not need them.
-        separate: weights that it does not update, and their gradients.
+        large, small: weights that it does not update, and their gradients; by size.
         factor: what the loss's gradient is multiplied by.
-        pairs: NumPy's views of ``separate``; None if they are to be taken anew, since
+        pairs: NumPy's views of ``small``; None if they are to be taken anew, since
             oneDNN may move a weight to compute without training.
     """
 
@@ -39,52 +40,50 @@ class Bound:
     outputs: list[np.ndarray]
     heads: list[nd.NDArray]
     added: list[nd.NDArray]
-    separate: list[tuple[nd.NDArray, nd.NDArray]]
+    large: list[tuple[nd.NDArray, nd.NDArray]]
+    small: list[tuple[nd.NDArray, nd.NDArray]]
     factor: float = 1.0
     pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
 
     def __post_init__(self) -> None:
-        """Make once what the executor's own method makes of ``heads`` at each call."""
-        self._head_handles = c_handle_array(self.heads)
+        """Make once what the executor's own methods make at each call."""
+        handle, heads, is_train = self.executor.handle, c_handle_array(self.heads), 1
+        self._forward = partial(_LIB.MXExecutorForward, handle)
+        self._backward = partial(
+            _LIB.MXExecutorBackwardEx, handle, len(heads), heads, is_train
+        )
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the batch in ``inputs``."""
-        # The executor's own method makes new handles of its outputs at each call.
-        check_call(_LIB.MXExecutorForward(self.executor.handle, int(is_train)))
+        check_call(self._forward(int(is_train)))
+        # NumPy reads them next.
         nd.waitall()
-
-    def scale_loss(self, factor: float) -> None:
-        """Multiply the loss's gradient by ``factor`` from now on."""
-        if factor != self.factor:
-            self.factor = factor
-            self.heads[0][:] = factor
 
     def backward(self) -> None:
         """Compute the gradients, multiplied by ``heads``."""
-        handles, is_train = self._head_handles, 1
-        check_call(
-            _LIB.MXExecutorBackwardEx(
-                self.executor.handle, len(handles), handles, is_train
-            )
-        )
-        # NumPy reads and writes the same memory next.
+        check_call(self._backward())
         nd.waitall()
 
-    def shrink(self, weights: list[nd.NDArray], factor: float) -> None:
-        """Multiply each of ``weights`` by ``factor``."""
-        if factor != 1:
-            for weight in weights:
-                weight *= factor
-
-    def add_gradients(self) -> None:
-        """Add to each of the ``separate`` weights its gradient."""
+    def descend(self, factor: float, kept: float = 1.0) -> None:
+        """Multiply each weight by ``kept``, and add ``factor`` times its gradient."""
+        if factor != self.factor:
+            self.factor = factor
+            self.heads[0][:] = factor
+        if kept != 1:
+            for weight in self.added:
+                weight *= kept
+        # It needs all other weights as they were.
+        self.backward()
         if self.pairs is None:
-            self.pairs = [(_view(w), _view(g)) for w, g in self.separate]
-        for (weight, gradient), (w, g) in zip(self.separate, self.pairs, strict=True):
-            if w.size <= SMALL:
-                np.add(w, g, out=w)
-            else:
-                nd.broadcast_add(weight, gradient, out=weight)
+            self.pairs = [(_view(w), _view(g)) for w, g in self.small]
+        for w, g in self.pairs:
+            if kept != 1:
+                w *= kept
+            np.add(w, g, out=w)
+        for weight, gradient in self.large:
+            if kept != 1:
+                weight *= kept
+            nd.broadcast_add(weight, gradient, out=weight)
 
     def count_correct(self) -> int:
         """Return the number of right answers of the last forward pass."""
@@ -124,14 +123,16 @@ def bind(
         grad_req=requests,
         aux_states=[arrays[name] for name in symbol.list_auxiliary_states()],
     )
+    apart = [(arrays[name], gradients[name]) for name in set(gradients) - added]
     return Bound(
         executor,
         (inputs[graph.X].reshape(X.shape), inputs[graph.y]),
-        (_view(inputs[graph.X]), _view(inputs[graph.y])),
+        (_view(inputs[graph.X]).reshape(X.shape), _view(inputs[graph.y])),
         [_view(output) for output in executor.outputs],
         [nd.ones(output.shape) * (i == 0) for i, output in enumerate(executor.outputs)],
         [arrays[name] for name in added],
-        [(arrays[name], gradients[name]) for name in set(gradients) - added],
+        [pair for pair in apart if pair[0].size > SMALL],
+        [pair for pair in apart if pair[0].size <= SMALL],
     )
 
 

@@ -18,6 +18,7 @@ from . import _checks, _values, graph, rewrites, verify
 from .bound import Bound, bind
 from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
+from .loader import NUM_CLASSES
 
 if TYPE_CHECKING:
     from .models import Net
@@ -122,12 +123,15 @@ class HybridStep:
         bound = self._load(X, y)
         bound.forward(is_train=True)
         result = float(bound.outputs[0][0]), bound.count_correct()
-        self._descend(bound)
-        if self._trainer is not None:
-            for param in self._params:
-                # Gluon asks autograd, which knows nothing of this graph.
-                param._fresh_grad = True
-            self._trainer.step(self._batch_size)
+        if self._trainer is None:
+            assert self.lr is not None
+            bound.descend(-self.lr / self._batch_size, 1 - self.lr * self._wd)
+            return result
+        bound.backward()
+        for param in self._params:
+            # Gluon asks autograd, which knows nothing of this graph.
+            param._fresh_grad = True
+        self._trainer.step(self._batch_size)
         return result
 
     def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> int:
@@ -170,38 +174,28 @@ class HybridStep:
 
     def _place(self, shape: tuple[int, ...]) -> Place | None:
         bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
-        self._placed = bound
-        if bound is None:
+        if bound is None or bound.outputs[1].shape[1] < NUM_CLASSES:
             return None
-        return (*bound.inputs, bound.views[0].reshape(shape), bound.views[1])
+        self._placed = bound
+        return (bound.inputs, *bound.views)
 
     def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Return the graph for batches of this shape, with the batch in its inputs."""
         bound = self._placed
-        if bound is None or X is not bound.inputs[0] or y is not bound.inputs[1]:
-            X, y = _checks.batch((X, y))
-            key = (X.shape, y.shape, X.dtype, y.dtype)
-            bound = self._bound.get(key)
-            if bound is None:
-                bound = self._bound[key] = self._bind(X, y)
-            for source, target in zip((X, y), bound.inputs, strict=True):
-                if source is not target:
-                    source.copyto(target)
-            nd.waitall()
+        if bound is not None and X is bound.inputs[0] and y is bound.inputs[1]:
+            # From the loader, which has looked at its labels.
+            return bound
+        X, y = _checks.batch((X, y))
+        key = (X.shape, y.shape, X.dtype, y.dtype)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = self._bind(X, y)
+        for source, target in zip((X, y), bound.inputs, strict=True):
+            if source is not target:
+                source.copyto(target)
+        nd.waitall()
         _checks.labels(bound.views[1], bound.outputs[1].shape[1])
         return bound
-
-    def _descend(self, bound: Bound) -> None:
-        if self._trainer is not None or self.lr is None:
-            bound.backward()
-            return
-        bound.scale_loss(-self.lr / self._batch_size)
-        kept = 1 - self.lr * self._wd
-        # Each as soon as the gradients no longer need it as it was.
-        bound.shrink(bound.added, kept)
-        bound.backward()
-        bound.shrink([weight for weight, _ in bound.separate], kept)
-        bound.add_gradients()
 
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Trace the net for batches of this shape, bind the graph and try it once."""

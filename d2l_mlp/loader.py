@@ -10,8 +10,10 @@ from mxnet import nd
 from ._checks import in_one_line
 from ._values import flag, instance, shown, whole_number
 
-#: A batch's X and y, and NumPy's views of their memory.
-Place = tuple[nd.NDArray, nd.NDArray, np.ndarray, np.ndarray]
+#: Labels are whole numbers below it.
+NUM_CLASSES = 10
+#: A batch as it is given, and NumPy's views of the memory of its X and y.
+Place = tuple[tuple[nd.NDArray, nd.NDArray], np.ndarray, np.ndarray]
 
 
 class BatchLoader:
@@ -71,28 +73,35 @@ class BatchLoader:
         """Start a new pass that writes its batches where ``place`` says.
 
         Args:
-            place: is given the shape of an X, and returns X and y and NumPy's views of
-                their memory, or None for new arrays.
+            place: is given the shape of an X, and returns where its batch goes, or None
+                for new arrays.
+
+        Raises:
+            ValueError: the labels have been changed, to others than 0 to 9.
         """
+        _check_labels(self.labels)
         order = np.arange(len(self.labels))
         if self.shuffle:
             # Gluon's RandomSampler draws its order from the same generator.
             np.random.shuffle(order)
         height, width = self.resize[::-1] if self.resize else self.images.shape[1:3]
+        white, placed, size = np.float32(255), None, 0
         for start in range(0, len(order), self.batch_size):
             batch = self._share(order[start : start + self.batch_size])
             images = self._images(batch)
-            shape = (len(batch), 1, height, width)
-            placed = place(shape)
+            if placed is None or len(batch) != size:
+                size = len(batch)
+                shape = size, 1, height, width
+                placed = place(shape)
             # Divided per batch: 47 MB of bytes stay in memory, not 188 MB of floats.
             if placed is None:
-                X = np.divide(images.reshape(shape), np.float32(255), dtype=np.float32)
+                X = np.divide(images.reshape(shape), white, dtype=np.float32)
                 yield nd.from_numpy(X), nd.from_numpy(self.labels[batch])
             else:
-                X, y, X_view, y_view = placed
-                np.divide(images.reshape(shape), np.float32(255), out=X_view)
-                np.take(self.labels, batch, out=y_view, mode="clip")
-                yield X, y
+                pair, X_view, y_view = placed
+                np.divide(images.reshape(shape), white, out=X_view)
+                self.labels.take(batch, out=y_view, mode="clip")
+                yield pair
 
     def _share(self, batch: np.ndarray) -> np.ndarray:
         rank, workers = self.part
@@ -144,7 +153,12 @@ def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
         raise ValueError(f"labels: found shape {labels.shape}, expected {shape[:1]}")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels: found {labels.dtype}, expected whole numbers")
-    if len(labels) and (labels.min() < 0 or labels.max() > 9):
+    _check_labels(labels)
+
+
+def _check_labels(labels: np.ndarray) -> None:
+    if len(labels) and (labels.min() < 0 or labels.max() >= NUM_CLASSES):
         raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
+            f"labels: found {labels.min()} to {labels.max()}, "
+            f"expected 0 to {NUM_CLASSES - 1}"
         )

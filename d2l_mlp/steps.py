@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import mxnet
@@ -188,8 +188,10 @@ class AutoStep:
             return take(self.step)
 
 
-def fed(step: Step, data_iter: Batches, seed: int | None, epoch: int) -> Batches:
-    """Yield the batches for ``step``, with MXNet's random numbers seeded if asked to.
+def fed(
+    step: Step, data_iter: Batches, seed: int | None, epoch: int
+) -> Iterator[tuple[nd.NDArray, nd.NDArray, int]]:
+    """Yield each batch's X, y and size, MXNet's random numbers seeded if asked to.
 
     They are seeded where batches of another shape begin, once the step is ready for
     these: to trace a graph draws random numbers too, and a process that takes up a
@@ -201,16 +203,19 @@ def fed(step: Step, data_iter: Batches, seed: int | None, epoch: int) -> Batches
         seed: makes, with the epoch and the batch, what MXNet is seeded with; or None.
         epoch: counted from 1.
     """
-    shape = None
+    last = shape = None
     for batch, pair in enumerate(step.feed(data_iter)):
-        X, y = _checks.batch(pair)
-        if seed is not None and (X.shape, X.dtype, y.dtype) != shape:
-            shape = (X.shape, X.dtype, y.dtype)
-            if step.prepare(X, y):
-                mixed = np.random.SeedSequence([seed, epoch, batch])
-                # MXNet takes an int32.
-                mxnet.random.seed(int(mixed.generate_state(1)[0] >> 1))
-        yield X, y
+        # A batch that is written where the graph reads it is the same pair each time.
+        if pair is not last or type(pair) is not tuple:
+            X, y = _checks.batch(pair)
+            last, size = pair, y.size
+            if seed is not None and (X.shape, X.dtype, y.dtype) != shape:
+                shape = (X.shape, X.dtype, y.dtype)
+                if step.prepare(X, y):
+                    mixed = np.random.SeedSequence([seed, epoch, batch])
+                    # MXNet takes an int32.
+                    mxnet.random.seed(int(mixed.generate_state(1)[0] >> 1))
+        yield X, y, size
 
 
 def make_step(

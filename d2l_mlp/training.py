@@ -144,10 +144,10 @@ def train_epochs(
         trained = []
         step.pull()
         try:
-            for X, y in fed(step, train_iter, seed, epoch):
+            for X, y, size in fed(step, train_iter, seed, epoch):
                 if schedule is not None:
                     step.lr = _values.positive("lr", schedule(num_updates))
-                trained.append((*step(X, y), y.size))
+                trained.append((*step(X, y), size))
                 num_updates += 1
                 if on_batch is not None:
                     on_batch(_batch_result(epoch, trained, step))
@@ -211,9 +211,9 @@ def _count_all(
 ) -> tuple[list, int]:
     """Return each batch's number of right answers, and the number of samples."""
     correct, n = [], 0
-    for X, y in fed(step, data_iter, seed, epoch):
+    for X, y, size in fed(step, data_iter, seed, epoch):
         correct.append(step.count_correct(X, y))
-        n += y.size
+        n += size
     return correct, n
 
 

@@ -124,9 +124,7 @@ class Verification:
                 _compare("gradients", param.grad.asnumpy(), expected[name])
             return
         # Not by the learning rate, which may be too small to show a gradient.
-        bound.scale_loss(-1.0)
-        bound.backward()
-        bound.add_gradients()
+        bound.descend(-1.0)
         after = {name: weight.asnumpy() for name, weight in weights.items()}
         for name, weight in weights.items():
             weight[:] = before[name]

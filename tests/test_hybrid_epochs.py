@@ -205,6 +205,22 @@ def test_labels_changed_on_the_way_are_taken_up(fashion_mnist):
     assert losses[0][:3] == losses[1][:3]
 
 
+def test_labels_changed_beyond_the_nets_outputs_are_refused(fashion_mnist):
+    """Of a net with fewer than ten."""
+    loader = small_loader(fashion_mnist)
+    loader.labels %= 5
+    params = models.init_params(16, num_outputs=5)
+    epochs = training.train_epochs(
+        models.make_net(params), loader, loader, loss, 3, 256, params, 0.1,
+        hybridize=True,
+    )  # fmt: skip
+    next(epochs)
+    next(epochs)
+    loader.labels[300] = 5
+    with pytest.raises(ValueError, match="labels: found 0 to 5, expected 0 to 4"):
+        next(epochs)
+
+
 def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):
     """The good batches before it count, for every parameter, as they do eagerly."""
     *good, (X, y) = small_loader(fashion_mnist)

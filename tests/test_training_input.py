@@ -72,3 +72,22 @@ def test_evaluate_accuracy_checks_its_batches():
         training.evaluate_accuracy([], lambda X: X)
     with pytest.raises(ValueError, match=r"labels: found shape \(3, 1\)"):
         training.evaluate_accuracy([(nd.zeros((3, 2)), nd.zeros((3, 1)))], lambda X: X)
+
+
+class OneListForAll:
+    """Gives every batch in the same list, with other arrays in it."""
+
+    def __iter__(self):
+        pair = [None, None]
+        for pair[:] in batches(n=70):
+            yield pair
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_batches_in_one_list_are_each_looked_at(hybridize):
+    ends = []
+    for train_iter in (batches(n=70), OneListForAll()):
+        training.seed_everything(4)
+        (result,) = train(train_iter=train_iter, hybridize=hybridize)
+        ends.append(result.batches)
+    np.testing.assert_array_equal(*ends)

@@ -36,9 +36,9 @@ class WithoutSmallBatch(BatchLoader):
         self, place: Callable[[tuple[int, ...]], Place | None]
     ) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Start a new pass."""
-        for X, y in super().batches(place):
-            if y.size == self.batch_size:
-                yield X, y
+        for batch in super().batches(place):
+            if batch[1].size == self.batch_size:
+                yield batch
 
 
 def _never_shuffled(run: Run) -> None:
