@@ -1,7 +1,7 @@
 """Time this project and its peers on the same work, in turns, in one run.
 
     make bench
-    .venv/bin/python benchmarks/run.py --rounds 7 --only speed
+    .venv/bin/python benchmarks/run.py --rounds 15 --only speed
 
 Writes docs/benchmarks/results.json and figures, and the tables into
 docs/benchmarks.md; report.py makes them of the results.
@@ -189,7 +189,7 @@ def machine() -> dict:
 
 
 def main(
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of all peers.")] = 7,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of all peers.")] = 15,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a size.")] = 3,
     only: Annotated[
         list[str] | None,
