@@ -57,6 +57,12 @@ def layer_shapes(inputs: int, units: Sequence[int]) -> list[tuple[int, ...]]:
     return shapes
 
 
+def param_names(num_params: int) -> Iterator[str]:
+    """Yield ``W1``, ``b1``, ``W2``, ..., under which files hold parameters."""
+    # One by one: a file may claim any number of them.
+    return (f"{'Wb'[i % 2]}{i // 2 + 1}" for i in range(num_params))
+
+
 def optimizer(
     params: Sequence[nd.NDArray] | None, lr: float | None, trainer: gluon.Trainer | None
 ) -> None:

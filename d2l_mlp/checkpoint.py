@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from . import _files, _values
+from ._checks import param_names
 from .random_states import RandomStates, Strict
 from .training import EpochResult
 
@@ -81,7 +82,8 @@ class Checkpoint:
             epochs=[_describe(result) for result in self.results],
             num_params=len(self.params),
         )
-        arrays = {_name(i): param for i, param in enumerate(self.params)}
+        names = param_names(len(self.params))
+        arrays = dict(zip(names, self.params, strict=True))
         arrays["batches"] = np.concatenate([_batches(r) for r in self.results])
         # safetensors writes memory as it lies, and would mix up a transposed array's.
         arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -133,7 +135,7 @@ def _parse(content: bytes) -> Checkpoint:
     arrays = safetensors.numpy.load(content)
     record = _Record.model_validate_json(arrays.pop("record").tobytes())
     batches = arrays.pop("batches")
-    params = [arrays.pop(_name(i)) for i in range(record.num_params)]
+    params = [arrays.pop(name) for name in param_names(record.num_params)]
     num_batches = [epoch.num_batches for epoch in record.epochs]
     if arrays or batches.shape != (sum(num_batches), 3) or batches.dtype != np.float64:
         raise ValueError("arrays that do not belong together")
@@ -161,8 +163,3 @@ def _batches(result: EpochResult) -> np.ndarray:
     if result.batches is None:
         raise CheckpointError("batches: found none, expected an epoch of train_epochs")
     return result.batches
-
-
-def _name(i: int) -> str:
-    """Return the i-th parameter's name, as ``save_params`` has them."""
-    return f"{'Wb'[i % 2]}{i // 2 + 1}"

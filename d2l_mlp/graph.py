@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from mxnet import MXNetError, autograd, gluon, nd
 
 from . import _checks
+from .models import Loss, Net
 
 Node = dict[str, Any]
 
@@ -65,8 +66,8 @@ class Graph:
 
 
 def trace(
-    net: Callable[[nd.NDArray], nd.NDArray],
-    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
+    net: Net,
+    loss: Loss,
     params: Sequence[nd.NDArray],
     X: nd.NDArray,
     y: nd.NDArray,

@@ -8,7 +8,7 @@ step.sync()                      # params hold what was learned
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,9 +21,7 @@ from .graph import NotTraceable, name_of
 from .loader import NUM_CLASSES
 
 if TYPE_CHECKING:
-    from .models import Net
-
-Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+    from .models import Loss, Net
 
 
 def hybridize(

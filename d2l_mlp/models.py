@@ -17,6 +17,8 @@ from .params_file import load_arrays as load_arrays
 from .params_file import save_params as save_params
 
 Net = Callable[[nd.NDArray], nd.NDArray]
+#: Of scores and labels, each sample's loss.
+Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 
 
 def relu(X: nd.NDArray) -> nd.NDArray:

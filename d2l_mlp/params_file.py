@@ -16,7 +16,7 @@ import numpy as np
 from mxnet import nd
 
 from . import _values
-from ._checks import layer_shapes, layers
+from ._checks import layer_shapes, layers, param_names
 from ._files import readable, write_whole
 from ._npz import Form, Npz
 
@@ -33,11 +33,8 @@ def save_params(params: Sequence[nd.NDArray], path: str | os.PathLike) -> None:
         OSError: it cannot be written; names the file.
     """
     params, target = layers(params), _values.path("path", path)
-    arrays = {
-        f"{kind}{layer + 1}": params[2 * layer + i].asnumpy()
-        for layer in range(len(params) // 2)
-        for i, kind in enumerate("Wb")
-    }
+    names = param_names(len(params))
+    arrays = {n: param.asnumpy() for n, param in zip(names, params, strict=True)}
     content = io.BytesIO()
     np.savez(content, **arrays)
     write_whole(target, content.getbuffer())
@@ -77,8 +74,8 @@ def load_arrays(path: str | os.PathLike) -> list[np.ndarray]:
 
 def _net_names(path: Path, forms: dict[str, Form], wanted: str) -> list[str]:
     """Return a net's arrays' names in its order; refuse any others, and other forms."""
-    names = [f"{kind}{i + 1}" for i in range(len(forms) // 2) for kind in "Wb"]
-    if not names or set(names) != set(forms):
+    names = list(param_names(len(forms)))
+    if not names or len(names) % 2 or set(names) != set(forms):
         found_names = ", ".join(forms)[:200] or "nothing"
         raise NoNetError(f"{path}: found {found_names}, expected {wanted}")
     found = [forms[name].shape for name in names]

@@ -18,12 +18,11 @@ from mxnet import gluon, nd
 
 from . import _values
 from .data import BatchLoader, load_data_fashion_mnist
-from .models import Net, gluon_twin, init_params, load_params, make_net
+from .models import Loss, Net, gluon_twin, init_params, load_params, make_net
 from .schedules import SCHEDULES as SCHEDULES
 from .schedules import make_schedule as make_schedule
 from .settings import Settings as Settings
 from .settings import describe_layers as describe_layers
-from .steps import Loss
 from .training import (
     BatchResult,
     EpochResult,

@@ -13,10 +13,9 @@ from mxnet import autograd, gluon, nd
 from . import _checks, _values
 from .graph import NotTraceable
 from .hybrid import hybridize as hybridized
-from .models import Net
+from .models import Loss, Net
 
 Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
-Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 
 
 class Step(Protocol):

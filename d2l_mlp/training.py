@@ -14,11 +14,11 @@ import numpy as np
 from mxnet import gluon, nd
 
 from . import _checks, _values
-from .models import Net
+from .models import Loss, Net
 from .results import BatchResult as BatchResult
 from .results import EpochResult as EpochResult
 from .results import averages, check_metric
-from .steps import Batches, EagerStep, Loss, Step, fed, make_step
+from .steps import Batches, EagerStep, Step, fed, make_step
 from .steps import sgd as sgd
 
 #: One for all updates, or by the number of updates so far.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from mxnet import autograd, nd
 
 from .bound import Bound
 from .graph import Graph, NotTraceable
+from .models import Loss, Net
 
 #: Largest share by which a traced gradient may differ from the eager one. Of a dead
 #: net, whose sum has equal terms, oneDNN's softmax alone puts it off by up to 1.5e-5.
@@ -25,8 +26,8 @@ BLOWN_UP = 100.0
 class Plain:
     """The net that a graph stands for, its loss, and its parameters by name."""
 
-    net: Callable[[nd.NDArray], nd.NDArray]
-    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
+    net: Net
+    loss: Loss
     params: dict[str, nd.NDArray]
 
 
