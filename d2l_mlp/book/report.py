@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from matplotlib.figure import Figure
 
 from .evidence import Step
 from .findings import Comparison
@@ -22,7 +20,7 @@ def render(
     comparison: Comparison,
     evidence: Sequence[Step],
     twins: Sequence[Twin],
-    figures: Mapping[str, Figure],
+    pictures: Mapping[str, bytes],
     headline: str,
     command: str,
 ) -> str:
@@ -32,7 +30,7 @@ def render(
         comparison: what the runs say.
         evidence: of ``evidence.gather_evidence``.
         twins: of ``twins.hold_twins``.
-        figures: pictures by what they show.
+        pictures: PNG by what it shows.
         headline: what the runs stand on.
         command: what makes the page again.
     """
@@ -49,7 +47,7 @@ def render(
         sentences=[str(verdict) for verdict in comparison.verdicts],
         evidence=evidence,
         twins=twins,
-        figures={name: _to_png(figure) for name, figure in figures.items()},
+        pictures={n: base64.b64encode(png).decode() for n, png in pictures.items()},
         headline=headline,
         command=command,
         columns=COLUMNS,
@@ -76,10 +74,3 @@ def _rows(comparison: Comparison, edition: str, split: str) -> list[list[Any]]:
         ]
         for _, rows in cells.groupby(level="epoch")
     ]
-
-
-def _to_png(figure: Figure) -> str:
-    stream = io.BytesIO()
-    # Without its version, matplotlib makes the same bytes of the same figure.
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
-    return base64.b64encode(stream.getvalue()).decode()

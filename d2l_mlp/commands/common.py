@@ -84,9 +84,16 @@ def save(path: Path, content: bytes) -> None:
 
 def save_figure(figure: Figure, path: Path, **options: Any) -> None:
     """Write a figure as PNG, and say so; ``options`` are those of ``savefig``."""
+    save(path, png_of(figure, **options))
+
+
+def png_of(figure: Figure, **options: Any) -> bytes:
+    """Draw a figure as PNG; ``options`` are those of ``savefig``."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", **{"dpi": 110} | options)
-    save(path, content.getvalue())
+    # Without its version, matplotlib makes the same bytes of the same figure.
+    always: dict[str, Any] = {"dpi": 110, "metadata": {"Software": None}}
+    figure.savefig(content, format="png", **always | options)
+    return content.getvalue()
 
 
 def as_text(root: Path | None) -> str | None:

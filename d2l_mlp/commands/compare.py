@@ -19,9 +19,9 @@ from .common import (
     as_text,
     check_output,
     console,
+    png_of,
     run_jobs,
     save,
-    save_figure,
     table_console,
 )
 from .options import whole
@@ -200,12 +200,12 @@ def _write(
         "evidence": [asdict(step) for step in evidence],
         "twins": [asdict(twin) for twin in twins],
     }
-    page = render(comparison, evidence, twins, figures, stands_on, command)
-    texts = {
-        "comparison.json": json.dumps(contents, indent=1, allow_nan=False),
-        "report.html": page,
+    pictures = {name: png_of(figure) for name, figure in figures.items()}
+    page = render(comparison, evidence, twins, pictures, stands_on, command)
+    files = {
+        "comparison.json": json.dumps(contents, indent=1, allow_nan=False).encode(),
+        "report.html": page.encode(),
     }
-    for name, text in texts.items():
-        save(output / name, text.encode())
-    for name, figure in figures.items():
-        save_figure(figure, output / f"{name}.png")
+    files |= {f"{name}.png": png for name, png in pictures.items()}
+    for name, content in files.items():
+        save(output / name, content)
