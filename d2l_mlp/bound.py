@@ -47,6 +47,7 @@ class Bound:
 
     def __post_init__(self) -> None:
         """Make once what the executor's own methods make at each call."""
+        self.num_classes = self.outputs[1].shape[1]
         handle, heads, is_train = self.executor.handle, c_handle_array(self.heads), 1
         self._forward = partial(_LIB.MXExecutorForward, handle)
         self._backward = partial(
@@ -72,17 +73,17 @@ class Bound:
         if kept != 1:
             for weight in self.added:
                 weight *= kept
-        # It needs all other weights as they were.
         self.backward()
+        if kept != 1:
+            # Not before: the gradients need them as they were.
+            for weight, _ in (*self.small, *self.large):
+                weight *= kept
+            nd.waitall()
         if self.pairs is None:
             self.pairs = [(_view(w), _view(g)) for w, g in self.small]
         for w, g in self.pairs:
-            if kept != 1:
-                w *= kept
             np.add(w, g, out=w)
         for weight, gradient in self.large:
-            if kept != 1:
-                weight *= kept
             nd.broadcast_add(weight, gradient, out=weight)
 
     def count_correct(self) -> int:

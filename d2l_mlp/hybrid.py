@@ -18,7 +18,6 @@ from . import _checks, _values, graph, rewrites, verify
 from .bound import Bound, bind
 from .data import BatchLoader, Place
 from .graph import NotTraceable, name_of
-from .loader import NUM_CLASSES
 
 if TYPE_CHECKING:
     from .models import Loss, Net
@@ -122,7 +121,8 @@ class HybridStep:
         bound.forward(is_train=True)
         result = float(bound.outputs[0][0]), bound.count_correct()
         if self._trainer is None:
-            assert self.lr is not None
+            if self.lr is None:
+                raise ValueError("lr: found None, expected one without a trainer")
             bound.descend(-self.lr / self._batch_size, 1 - self.lr * self._wd)
             return result
         bound.backward()
@@ -172,27 +172,23 @@ class HybridStep:
 
     def _place(self, shape: tuple[int, ...]) -> Place | None:
         bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
-        if bound is None or bound.outputs[1].shape[1] < NUM_CLASSES:
-            return None
         self._placed = bound
-        return (bound.inputs, *bound.views)
+        return None if bound is None else (bound.inputs, *bound.views)
 
     def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Return the graph for batches of this shape, with the batch in its inputs."""
         bound = self._placed
-        if bound is not None and X is bound.inputs[0] and y is bound.inputs[1]:
-            # From the loader, which has looked at its labels.
-            return bound
-        X, y = _checks.batch((X, y))
-        key = (X.shape, y.shape, X.dtype, y.dtype)
-        bound = self._bound.get(key)
-        if bound is None:
-            bound = self._bound[key] = self._bind(X, y)
-        for source, target in zip((X, y), bound.inputs, strict=True):
-            if source is not target:
-                source.copyto(target)
+        if bound is None or X is not bound.inputs[0] or y is not bound.inputs[1]:
+            X, y = _checks.batch((X, y))
+            key = (X.shape, y.shape, X.dtype, y.dtype)
+            bound = self._bound.get(key)
+            if bound is None:
+                bound = self._bound[key] = self._bind(X, y)
+            for source, target in zip((X, y), bound.inputs, strict=True):
+                if source is not target:
+                    source.copyto(target)
         nd.waitall()
-        _checks.labels(bound.views[1], bound.outputs[1].shape[1])
+        _checks.labels(bound.views[1], bound.num_classes)
         return bound
 
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:

@@ -10,8 +10,6 @@ from mxnet import nd
 from ._checks import in_one_line
 from ._values import flag, instance, shown, whole_number
 
-#: Labels are whole numbers below it.
-NUM_CLASSES = 10
 #: A batch as it is given, and NumPy's views of the memory of its X and y.
 Place = tuple[tuple[nd.NDArray, nd.NDArray], np.ndarray, np.ndarray]
 
@@ -73,13 +71,10 @@ class BatchLoader:
         """Start a new pass that writes its batches where ``place`` says.
 
         Args:
-            place: is given the shape of an X, and returns where its batch goes, or None
-                for new arrays.
-
-        Raises:
-            ValueError: the labels have been changed, to others than 0 to 9.
+            place: is given the shape of an X, and returns where the batches of this
+                shape go, or None for new arrays; asked again for another shape, and
+                after None.
         """
-        _check_labels(self.labels)
         order = np.arange(len(self.labels))
         if self.shuffle:
             # Gluon's RandomSampler draws its order from the same generator.
@@ -153,12 +148,7 @@ def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
         raise ValueError(f"labels: found shape {labels.shape}, expected {shape[:1]}")
     if labels.dtype.kind not in "iu":
         raise ValueError(f"labels: found {labels.dtype}, expected whole numbers")
-    _check_labels(labels)
-
-
-def _check_labels(labels: np.ndarray) -> None:
-    if len(labels) and (labels.min() < 0 or labels.max() >= NUM_CLASSES):
+    if len(labels) and (labels.min() < 0 or labels.max() > 9):
         raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, "
-            f"expected 0 to {NUM_CLASSES - 1}"
+            f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
         )

@@ -69,8 +69,8 @@ def sgd(
     for name, value in (("lr", lr), ("wd", wd)):
         _values.not_negative(name, value)
     factor = lr / batch_size
-    # MXNet takes it as text, which it reads rightly without an exponent and with all
-    # digits: of the shortest that name a float32 it reads 1 in 75 a bit off.
+    # MXNet takes it as text, which it reads rightly without an exponent and with a
+    # double's digits; of texts with a float32's, from 1 to 2, it reads 1 in 9 wrong.
     readable = 1e-9 < factor < 1e9
     for param in params:
         if wd:

@@ -58,6 +58,7 @@ NETS = {
     "one layer": ((256,), models.make_net),
     "two layers": ((64, 32), models.make_net),
     "four layers": ((32, 32, 32, 32), models.make_net),
+    "a large second layer": ((1024, 80), models.make_net),
     "others": ((32,), wide_bias),
     "a vector": ((32,), by_a_vector),
     "three axes": ((32,), on_three_axes),

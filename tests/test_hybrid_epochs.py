@@ -120,14 +120,16 @@ def test_the_chapters_run_learns_hybridized(capsys):
     assert 0.83 <= float(lines[0].split()[-1]) <= 0.87
 
 
-def test_both_engines_give_the_same_lines():
+@pytest.mark.parametrize("wd", [0.0, 0.01])
+def test_both_engines_give_the_same_lines(wd):
     """NumPy looks into the graph's memory: a threaded engine must be done by then."""
     outputs = []
     for engine in ("NaiveEngine", "ThreadedEnginePerDevice"):
         env = os.environ | {"MXNET_ENGINE_TYPE": engine, "OMP_NUM_THREADS": "1"}
         script = (
             "from d2l_mlp import run\n"
-            "settings = run.Settings((32,), num_epochs=2, hybridize=True)\n"
+            "settings = run.Settings((32, 16), num_epochs=2, hybridize=True, "
+            f"wd={wd})\n"
             "for result in run.Run(settings).epochs(): print(result)\n"
         )
         done = subprocess.run(
@@ -206,19 +208,21 @@ def test_labels_changed_on_the_way_are_taken_up(fashion_mnist):
 
 
 def test_labels_changed_beyond_the_nets_outputs_are_refused(fashion_mnist):
-    """Of a net with fewer than ten."""
+    """In the loader, of a net with fewer than ten; and in the graph's own inputs."""
     loader = small_loader(fashion_mnist)
     loader.labels %= 5
     params = models.init_params(16, num_outputs=5)
-    epochs = training.train_epochs(
-        models.make_net(params), loader, loader, loss, 3, 256, params, 0.1,
-        hybridize=True,
-    )  # fmt: skip
-    next(epochs)
-    next(epochs)
+    step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
+    for _ in range(2):
+        for X, y in step.feed(loader):
+            step(X, y)
+    y[:] = y + 5
+    with pytest.raises(ValueError, match="labels: found 5 to 9, expected 0 to 4"):
+        step(X, y)
     loader.labels[300] = 5
     with pytest.raises(ValueError, match="labels: found 0 to 5, expected 0 to 4"):
-        next(epochs)
+        for X, y in step.feed(loader):
+            step(X, y)
 
 
 def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):

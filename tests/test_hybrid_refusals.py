@@ -68,6 +68,14 @@ def test_what_cannot_be_a_graph_is_refused(batch, make):
     assert batch[0].asnumpy().shape == (256, 1, 28, 28), "values can be seen again"
 
 
+def test_a_step_without_a_rate_is_refused(batch):
+    params = models.init_params(8)
+    step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
+    step.lr = None
+    with pytest.raises(ValueError, match="lr: found None, expected one without a tra"):
+        step(*batch)
+
+
 def test_a_loss_that_was_another_when_traced_is_refused(batch):
     """Its gradients and the scores are right."""
     params, calls = models.init_params(8), []
