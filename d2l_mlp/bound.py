@@ -47,7 +47,6 @@ class Bound:
 
     def __post_init__(self) -> None:
         """Make once what the executor's own methods make at each call."""
-        self.num_classes = self.outputs[1].shape[1]
         handle, heads, is_train = self.executor.handle, c_handle_array(self.heads), 1
         self._forward = partial(_LIB.MXExecutorForward, handle)
         self._backward = partial(

@@ -188,7 +188,7 @@ class HybridStep:
                 if source is not target:
                     source.copyto(target)
         nd.waitall()
-        _checks.labels(bound.views[1], bound.num_classes)
+        _checks.labels(bound.views[1], bound.outputs[1].shape[1])
         return bound
 
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
