@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -170,7 +171,9 @@ def _peak_memory(options: tuple[str, ...]) -> float:
 def machine() -> dict:
     """Say what the figures were taken on."""
     cpuinfo = Path("/proc/cpuinfo").read_text()
-    model = next(line for line in cpuinfo.splitlines() if line.startswith("model name"))
+    # Of a rented machine the name alone says little.
+    found = dict(re.findall(r"^(model|model name)\s*: (.*)$", cpuinfo, re.MULTILINE))
+    processor = f"{found['model name']}, model {found['model']}"
     peers = subprocess.run(
         [PEERS, "-m", "pip", "list", "--format", "json"],
         capture_output=True,
@@ -181,7 +184,7 @@ def machine() -> dict:
     names = ("torch", "jax", "numpy", "scikit-learn")
     return {
         "date": datetime.date.today().isoformat(),
-        "processor": f"{model.split(':')[1].strip()}, {os.cpu_count()} cores",
+        "processor": f"{processor}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "mxnet": metadata.version("mxnet"),
         "versions": {name: versions[name] for name in names},
