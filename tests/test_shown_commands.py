@@ -166,10 +166,20 @@ OURS = dict.fromkeys(
 )
 
 
+def run_what_comes_before(arguments, folder):
+    """Make what a command reads or goes on from, if no earlier one has left it."""
+    values = dict(zip(arguments, arguments[1:], strict=False))
+    if "--resume" in arguments and not (folder / values["--checkpoint"]).exists():
+        run([word for word in arguments if word != "--resume"], folder)
+    if "--params" in arguments and not (folder / values["--params"]).exists():
+        run(["book", "--save", values["--params"], "--num-epochs", "1"], folder)
+
+
 # In the order of the pages: what one saves the next one reads.
 @pytest.mark.parametrize("arguments", OURS, ids=" ".join)
 def test_a_shown_command_runs(arguments, folder, monkeypatch):
     monkeypatch.chdir(folder)
+    run_what_comes_before(arguments, folder)
     run(arguments, folder)
     # As if stopped in its second epoch, so that there is something to go on with.
     (folder / "kept" / "epoch-2.checkpoint").unlink(missing_ok=True)
