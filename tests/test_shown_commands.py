@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -169,7 +170,10 @@ OURS = dict.fromkeys(
 def run_what_comes_before(arguments, folder):
     """Make what a command reads or goes on from, if no earlier one has left it."""
     values = dict(zip(arguments, arguments[1:], strict=False))
-    if "--resume" in arguments and not (folder / values["--checkpoint"]).exists():
+    if "--checkpoint" in arguments and "--resume" not in arguments:
+        # A later one of the page, tried earlier, has left its own.
+        shutil.rmtree(folder / values["--checkpoint"], ignore_errors=True)
+    elif "--resume" in arguments and not (folder / values["--checkpoint"]).exists():
         run([word for word in arguments if word != "--resume"], folder)
     if "--params" in arguments and not (folder / values["--params"]).exists():
         run(["book", "--save", values["--params"], "--num-epochs", "1"], folder)
