@@ -168,25 +168,25 @@ OURS = dict.fromkeys(
 
 
 def run_what_comes_before(arguments, folder):
-    """Make what a command reads or goes on from, if no earlier one has left it."""
+    """Make what a command reads or goes on from, whatever was tried before it."""
     values = dict(zip(arguments, arguments[1:], strict=False))
-    if "--checkpoint" in arguments and "--resume" not in arguments:
-        # A later one of the page, tried earlier, has left its own.
-        shutil.rmtree(folder / values["--checkpoint"], ignore_errors=True)
-    elif "--resume" in arguments and not (folder / values["--checkpoint"]).exists():
-        run([word for word in arguments if word != "--resume"], folder)
+    if "--checkpoint" in arguments:
+        kept = folder / values["--checkpoint"]
+        shutil.rmtree(kept, ignore_errors=True)
+        if "--resume" in arguments:
+            run([word for word in arguments if word != "--resume"], folder)
+            # As if stopped in its second epoch: there is something to go on with.
+            (kept / "epoch-2.checkpoint").unlink(missing_ok=True)
+    # One that an earlier command of the page saved is the better one to read.
     if "--params" in arguments and not (folder / values["--params"]).exists():
         run(["book", "--save", values["--params"], "--num-epochs", "1"], folder)
 
 
-# In the order of the pages: what one saves the next one reads.
 @pytest.mark.parametrize("arguments", OURS, ids=" ".join)
 def test_a_shown_command_runs(arguments, folder, monkeypatch):
     monkeypatch.chdir(folder)
     run_what_comes_before(arguments, folder)
     run(arguments, folder)
-    # As if stopped in its second epoch, so that there is something to go on with.
-    (folder / "kept" / "epoch-2.checkpoint").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(
