@@ -161,14 +161,14 @@ class HybridStep:
         for param in self._params:
             weight = self._transposed.get(name_of(param))
             if weight is not None:
-                weight[:] = param.T
+                nd.transpose(param, out=weight)
 
     def sync(self) -> None:
         """Bring what was learned into ``params``; those kept transposed lag behind."""
         for param in self._params:
             weight = self._transposed.get(name_of(param))
             if weight is not None:
-                param[:] = weight.T
+                nd.transpose(weight, out=param)
 
     def _place(self, shape: tuple[int, ...]) -> Place | None:
         bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
