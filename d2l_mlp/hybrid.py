@@ -158,17 +158,20 @@ class HybridStep:
 
     def pull(self) -> None:
         """Take up what ``params`` hold now; the opposite of ``sync``."""
-        for param in self._params:
-            weight = self._transposed.get(name_of(param))
-            if weight is not None:
-                nd.transpose(param, out=weight)
+        for param, weight in self._transposed_params():
+            nd.transpose(param, out=weight)
 
     def sync(self) -> None:
         """Bring what was learned into ``params``; those kept transposed lag behind."""
+        for param, weight in self._transposed_params():
+            nd.transpose(weight, out=param)
+
+    def _transposed_params(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        """Yield each parameter that stands transposed in the graphs, and its place."""
         for param in self._params:
             weight = self._transposed.get(name_of(param))
             if weight is not None:
-                nd.transpose(weight, out=param)
+                yield param, weight
 
     def _place(self, shape: tuple[int, ...]) -> Place | None:
         bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
