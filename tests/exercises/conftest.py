@@ -2,11 +2,18 @@ import json
 import shutil
 import signal
 
+from d2l_mlp.exercises.trials import Place
 from d2l_mlp.run_folders import RunFolders
 from d2l_mlp.sweep import read as read_records
 
 import pytest
 from killed_exercises import THIRD, WAITS, interrupt, run
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Return where a small search goes, which has not begun."""
+    return Place("small", tmp_path / "search.journal")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,9 @@
-"""A small search, for tests: what is chosen among, and what must hold of its end."""
+"""A small search, for tests: its space, its process, and what must hold of its end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from d2l_mlp import jobs
 from d2l_mlp.exercises.space import Space, hold_out
@@ -15,6 +20,19 @@ SMALL = Space(
     batch_size=(512,),
     scale=("he",),
 )
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from d2l_mlp.exercises.search import search
+from d2l_mlp.exercises.trials import Place
+from searching import RELEASE, SMALL
+if __name__ == "__main__":
+    _, name, path, url, trials = sys.argv
+    place = Place(name, Path(path), url or None, heartbeat=1)
+    for trial in search(place, SMALL, int(trials), 2, RELEASE):
+        print(trial.number, flush=True)
+"""
 
 
 def accuracies(job, release):
@@ -48,3 +66,14 @@ def check_whole(study, least):
 
 def _is_retry(trial):
     return "failed_trial" in trial.system_attrs
+
+
+def start(tmp_path, place, trials=6):
+    """Return a process of its own that searches, and prints each trial's number."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.Popen(
+        [sys.executable, script, place.name, place.path, place.url or "", str(trials)],
+        env=env, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip

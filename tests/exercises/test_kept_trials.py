@@ -14,7 +14,7 @@ from d2l_mlp.exercises.kept_trials import check_trials, queue_kept
 from d2l_mlp.exercises.outcome import settings_of
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.space import hold_out
-from d2l_mlp.exercises.trials import Place, create, try_setting
+from d2l_mlp.exercises.trials import create, try_setting
 from d2l_mlp.resuming import kept_epochs
 from d2l_mlp.run import Run
 from d2l_mlp.run_folders import RunFolders, under_way
@@ -24,11 +24,6 @@ import pytest
 from optuna import TrialPruned
 from optuna.trial import TrialState
 from searching import RELEASE, SMALL, accuracies, check_whole
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place("small", tmp_path / "search.journal")
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from d2l_mlp.sweep import SweepError
 
 import psycopg
 import pytest
-from searching import RELEASE, SMALL, check_whole
-from test_search_deaths import start
+from searching import RELEASE, SMALL, check_whole, start
 
 URL = os.environ.get("D2L_MLP_POSTGRES", "")
 

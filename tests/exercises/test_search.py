@@ -21,11 +21,6 @@ from optuna.trial import TrialState
 from searching import RELEASE, SMALL, check_whole
 
 
-@pytest.fixture
-def place(tmp_path):
-    return Place("small", tmp_path / "search.journal")
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     place = Place("small", tmp_path_factory.mktemp("search") / "search.journal")

@@ -3,27 +3,19 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 from d2l_mlp.exercises import search as searching_module
 from d2l_mlp.exercises import trials
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.storage import open_storage
-from d2l_mlp.exercises.trials import Place, create
+from d2l_mlp.exercises.trials import create
 from d2l_mlp.sweep import SweepError
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from searching import RELEASE, SMALL, check_whole
-
-
-@pytest.fixture
-def place(tmp_path):
-    return Place("small", tmp_path / "search.journal")
+from searching import RELEASE, SMALL, check_whole, start
 
 
 def test_workers_that_are_killed_lose_no_trial(place):
@@ -111,30 +103,6 @@ def test_what_a_dead_trial_noted_is_not_its_successors(place):
     first, second = study.trials
     assert second.state == TrialState.WAITING and second.params == first.params
     assert second.user_attrs == {} and first.user_attrs["worker"] == "dead"
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from d2l_mlp.exercises.search import search
-from d2l_mlp.exercises.trials import Place
-from searching import RELEASE, SMALL
-if __name__ == "__main__":
-    _, name, path, url, trials = sys.argv
-    place = Place(name, Path(path), url or None, heartbeat=1)
-    for trial in search(place, SMALL, int(trials), 2, RELEASE):
-        print(trial.number, flush=True)
-"""
-
-
-def start(tmp_path, place, trials=6):
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    return subprocess.Popen(
-        [sys.executable, script, place.name, place.path, place.url or "", str(trials)],
-        env=env, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kill", [os.killpg, os.kill], ids=["all", "main"])
