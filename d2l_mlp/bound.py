@@ -11,10 +11,18 @@ import numpy as np
 from mxnet import nd
 from mxnet.base import _LIB, c_handle_array, check_call
 
+from . import _checks
+from .chunk import Chunk
 from .graph import Graph
 
-#: Elements up to which NumPy adds faster than an operator of MXNet is called.
-SMALL = 2**16
+try:
+    from . import compiled
+except ImportError:
+    # Without the extra "fast", or with a numpy that numba does not know.
+    compiled = None  # type: ignore[assignment]
+
+#: Whether ``Bound.run`` can be used.
+CAN_RUN = compiled is not None
 
 
 @dataclass
@@ -27,11 +35,7 @@ class Bound:
         views: NumPy's view of the memory of each, in the same shapes.
         outputs: NumPy's views of the summed loss ``(1,)`` and of the scores.
         heads: what the gradients of the outputs are multiplied by.
-        added: weights that the backward pass updates, since it does not need them.
-        large, small: weights that it does not update, and their gradients; by size.
-        factor: what the loss's gradient is multiplied by.
-        pairs: NumPy's views of ``small``; None if they are to be taken anew, since
-            oneDNN may move a weight to compute without training.
+        weights: what it trains, each with its gradient.
     """
 
     executor: mx.executor.Executor
@@ -39,19 +43,67 @@ class Bound:
     views: tuple[np.ndarray, np.ndarray]
     outputs: list[np.ndarray]
     heads: list[nd.NDArray]
-    added: list[nd.NDArray]
-    large: list[tuple[nd.NDArray, nd.NDArray]]
-    small: list[tuple[nd.NDArray, nd.NDArray]]
-    factor: float = 1.0
-    pairs: list[tuple[np.ndarray, np.ndarray]] | None = None
+    weights: list[tuple[nd.NDArray, nd.NDArray]]
 
     def __post_init__(self) -> None:
-        """Make once what the executor's own methods make at each call."""
-        handle, heads, is_train = self.executor.handle, c_handle_array(self.heads), 1
+        """Make once what is the same at each call."""
+        handle, num_heads, is_train = self.executor.handle, len(self.heads), 1
+        heads = c_handle_array(self.heads)
         self._forward = partial(_LIB.MXExecutorForward, handle)
         self._backward = partial(
-            _LIB.MXExecutorBackwardEx, handle, len(heads), heads, is_train
+            _LIB.MXExecutorBackwardEx, handle, num_heads, heads, is_train
         )
+        if CAN_RUN:
+            X, y = self.views
+            X = X.reshape(len(X), -1)
+            where = handle.value, ctypes.addressof(heads), num_heads
+            factor = _view(self.heads[0])
+            self._memory = compiled.Memory(*where, factor, X, y, *self.outputs)
+
+    @property
+    def descends_compiled(self) -> bool:
+        """Whether ``run`` can update the weights: they are all of float32."""
+        return all(weight.dtype == np.float32 for weight, _ in self.weights)
+
+    def run(
+        self,
+        chunk: Chunk,
+        is_train: bool,
+        factor: float | None = None,
+        kept: float = 1.0,
+    ) -> tuple[list[float], list[int]]:
+        """Take a chunk's batches through the graph, in compiled code.
+
+        Args:
+            chunk: batches of this graph's shape.
+            is_train: whether the forward pass is one of training.
+            factor: to go back and descend after each, see ``descend``; or None.
+            kept: see ``descend``.
+
+        Returns:
+            Each batch's summed loss, and its number of right answers.
+
+        Raises:
+            ValueError: a label beyond the net's outputs; the batches before count.
+        """
+        losses, correct = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
+        _, status = compiled.run(
+            self._memory,
+            self._weights(),
+            chunk.images,
+            chunk.labels,
+            chunk.orders,
+            is_train,
+            factor is not None,
+            1.0 if factor is None else float(factor),
+            float(kept),
+            losses,
+            correct,
+        )
+        if status == compiled.BAD_LABELS:
+            _checks.labels(self.views[1], self.outputs[1].shape[1])
+        check_call(status)
+        return losses.tolist(), correct.tolist()
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the batch in ``inputs``."""
@@ -66,35 +118,27 @@ class Bound:
 
     def descend(self, factor: float, kept: float = 1.0) -> None:
         """Multiply each weight by ``kept``, and add ``factor`` times its gradient."""
-        if factor != self.factor:
-            self.factor = factor
-            self.heads[0][:] = factor
-        if kept != 1:
-            for weight in self.added:
-                weight *= kept
+        self.heads[0][:] = factor
         self.backward()
-        if kept != 1:
-            # Not before: the gradients need them as they were.
-            for weight, _ in (*self.small, *self.large):
+        for weight, gradient in self.weights:
+            if kept != 1:
                 weight *= kept
-            nd.waitall()
-        if self.pairs is None:
-            self.pairs = [(_view(w), _view(g)) for w, g in self.small]
-        for w, g in self.pairs:
-            np.add(w, g, out=w)
-        for weight, gradient in self.large:
             nd.broadcast_add(weight, gradient, out=weight)
 
     def count_correct(self) -> int:
         """Return the number of right answers of the last forward pass."""
         return int(np.count_nonzero(self.outputs[1].argmax(axis=1) == self.views[1]))
 
+    def _weights(self) -> compiled.Weights:
+        """Say where the weights lie; oneDNN moves some to compute without training."""
+        table = [(_address(w), _address(g), w.size) for w, g in self.weights]
+        return compiled.Weights(*np.array(table, np.int64).reshape(-1, 3).T.copy())
+
 
 def bind(
     graph: Graph,
     arrays: dict[str, nd.NDArray],
     gradients: dict[str, nd.NDArray],
-    added: set[str],
     X: nd.NDArray,
     y: nd.NDArray,
 ) -> Bound:
@@ -104,7 +148,6 @@ def bind(
         graph: what to bind.
         arrays: its variables but the inputs, by name.
         gradients: where the gradients go, by the names of their variables.
-        added: names of those that are added to what is there, not written over it.
         X: images of a batch, for their shape, dtype and device.
         y: its labels, likewise.
     """
@@ -114,7 +157,7 @@ def bind(
         graph.y: nd.zeros(y.shape, dtype=y.dtype),
     }
     requests = dict.fromkeys(symbol.list_arguments(), "null")
-    requests |= dict.fromkeys(gradients, "write") | dict.fromkeys(added, "add")
+    requests |= dict.fromkeys(gradients, "write")
     arrays = arrays | inputs
     executor = symbol.bind(
         X.context,
@@ -123,23 +166,24 @@ def bind(
         grad_req=requests,
         aux_states=[arrays[name] for name in symbol.list_auxiliary_states()],
     )
-    apart = [(arrays[name], gradients[name]) for name in set(gradients) - added]
     return Bound(
         executor,
         (inputs[graph.X].reshape(X.shape), inputs[graph.y]),
         (_view(inputs[graph.X]).reshape(X.shape), _view(inputs[graph.y])),
         [_view(output) for output in executor.outputs],
         [nd.ones(output.shape) * (i == 0) for i, output in enumerate(executor.outputs)],
-        [arrays[name] for name in added],
-        [pair for pair in apart if pair[0].size > SMALL],
-        [pair for pair in apart if pair[0].size <= SMALL],
+        [(arrays[name], gradient) for name, gradient in gradients.items()],
     )
 
 
 def _view(array: nd.NDArray) -> np.ndarray:
     """Return NumPy's view of the memory of ``array``, which must outlive it."""
+    kind = np.ctypeslib.as_ctypes_type(array.dtype)
+    typed = ctypes.cast(_address(array), ctypes.POINTER(kind))
+    return np.ctypeslib.as_array(typed, array.shape)
+
+
+def _address(array: nd.NDArray) -> int:
     pointer = ctypes.c_void_p()
     check_call(_LIB.MXNDArrayGetData(array.handle, ctypes.byref(pointer)))
-    kind = np.ctypeslib.as_ctypes_type(array.dtype)
-    typed = ctypes.cast(pointer, ctypes.POINTER(kind))
-    return np.ctypeslib.as_array(typed, array.shape)
+    return pointer.value or 0

@@ -13,7 +13,6 @@ from mxnet import nd
 from ._values import instance, path, sequence, whole_number
 from .download import fetch
 from .loader import BatchLoader as BatchLoader
-from .loader import Place as Place
 from .releases import (
     DEBIAN_FOLDER,
     URLS,

@@ -1,7 +1,7 @@
 """A plain net function, traced once into a static graph that trains fast.
 
 step = hybridize(net, params, loss, batch_size=256, lr=0.5)
-for X, y in step.feed(train_iter):
+for X, y in train_iter:
     loss_sum, correct = step(X, y)
 step.sync()                      # params hold what was learned
 """
@@ -15,9 +15,10 @@ import numpy as np
 from mxnet import MXNetError, gluon, nd
 
 from . import _checks, _values, graph, rewrites, verify
-from .bound import Bound, bind
-from .data import BatchLoader, Place
+from .bound import CAN_RUN, Bound, bind
+from .chunk import Chunk, Part, pairs
 from .graph import NotTraceable, name_of
+from .loader import BatchLoader
 
 if TYPE_CHECKING:
     from .models import Loss, Net
@@ -85,9 +86,8 @@ class HybridStep:
     Between ``pull`` and ``sync`` the step owns the parameters: some stand transposed in
     its memory, and the given arrays lag behind.
 
-    Without a trainer it descends within the backward pass: the loss's gradient comes in
-    multiplied by ``-lr / batch_size``, and the gradients are added to the weights where
-    they lie. Weights whose values that pass still needs are updated after it.
+    Without a trainer the loss's gradient comes in multiplied by ``-lr / batch_size``,
+    and what comes out is added to the weights.
 
     Attributes:
         lr: learning rate, None with a trainer; may be changed between steps.
@@ -109,7 +109,6 @@ class HybridStep:
         self._net, self._params, self._loss = net, params, loss
         self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
         self._bound: dict[tuple[Any, ...], Bound] = {}
-        self._placed: Bound | None = None
         self._is_random = False
         # By the graphs' names: weights that stand transposed, and gradients' memory.
         self._transposed: dict[str, nd.NDArray] = {}
@@ -120,41 +119,52 @@ class HybridStep:
         bound = self._load(X, y)
         bound.forward(is_train=True)
         result = float(bound.outputs[0][0]), bound.count_correct()
-        if self._trainer is None:
-            if self.lr is None:
-                raise ValueError("lr: found None, expected one without a trainer")
-            bound.descend(-self.lr / self._batch_size, 1 - self.lr * self._wd)
-            return result
-        bound.backward()
-        for param in self._params:
-            # Gluon asks autograd, which knows nothing of this graph.
-            param._fresh_grad = True
-        self._trainer.step(self._batch_size)
+        self._update(bound)
         return result
 
     def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> int:
         """Return the number of right answers in a batch, without training."""
         bound = self._load(X, y)
         bound.forward(is_train=False)
-        for other in self._bound.values():
-            other.pairs = None
         return bound.count_correct()
 
-    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
-        """Have a graph for batches like this; tell if it draws random numbers."""
-        self._load(X, y)
+    def feed(self, data_iter: Iterable, num_images: int = 1) -> Iterator[Part]:
+        """Yield what ``train`` and ``count`` take: the batches of ``data_iter``.
+
+        Those of a ``BatchLoader`` come in chunks of up to ``num_images``, at least of
+        one batch, which the graph takes in compiled code; if numba is installed.
+        """
+        if CAN_RUN and isinstance(data_iter, BatchLoader) and data_iter.gives_chunks:
+            return data_iter.chunks(num_images)
+        return iter(data_iter)
+
+    def prepare(self, part: Part) -> bool:
+        """Have a graph for batches like these; tell if it draws random numbers."""
+        if isinstance(part, Chunk):
+            self._bound_for(part)
+        else:
+            self._load(*part)
         return self._is_random
 
-    def feed(self, data_iter: Iterable) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
-        """Yield the batches of ``data_iter``, a BatchLoader's in the graph's inputs.
+    def train(self, part: Part) -> list[tuple[float, int]]:
+        """Train on each batch; return its summed loss and number of right answers."""
+        if not isinstance(part, Chunk):
+            return [self(*part)]
+        bound = self._bound_for(part)
+        if self._trainer is None and bound.descends_compiled:
+            factor, kept = self._factors()
+            return [*zip(*bound.run(part, True, factor, kept), strict=True)]
+        results: list[tuple[float, int]] = []
+        for one in part:
+            results += zip(*bound.run(one, True), strict=True)
+            self._update(bound)
+        return results
 
-        That saves a copy; such a batch holds until the next one is asked for.
-        """
-        # Not for a subclass that has its own way to give batches.
-        own = type(data_iter).__iter__ is BatchLoader.__iter__
-        if isinstance(data_iter, BatchLoader) and own:
-            return data_iter.batches(self._place)
-        return iter(data_iter)
+    def count(self, part: Part) -> list[int]:
+        """Return each batch's number of right answers, without training."""
+        if not isinstance(part, Chunk):
+            return [self.count_correct(*part)]
+        return self._bound_for(part).run(part, False)[1]
 
     def pull(self) -> None:
         """Take up what ``params`` hold now; the opposite of ``sync``."""
@@ -173,23 +183,37 @@ class HybridStep:
             if weight is not None:
                 yield param, weight
 
-    def _place(self, shape: tuple[int, ...]) -> Place | None:
-        bound = self._bound.get((shape, shape[:1], np.float32, np.int32))
-        self._placed = bound
-        return None if bound is None else (bound.inputs, *bound.views)
+    def _factors(self) -> tuple[float, float]:
+        """Return what to multiply gradients and weights by, see ``Bound.descend``."""
+        if self.lr is None:
+            raise ValueError("lr: found None, expected one without a trainer")
+        return -self.lr / self._batch_size, 1 - self.lr * self._wd
+
+    def _update(self, bound: Bound) -> None:
+        """Go back through the graph and update the weights."""
+        if self._trainer is None:
+            bound.descend(*self._factors())
+            return
+        bound.backward()
+        for param in self._params:
+            # Gluon asks autograd, which knows nothing of this graph.
+            param._fresh_grad = True
+        self._trainer.step(self._batch_size)
+
+    def _bound_for(self, chunk: Chunk) -> Bound:
+        """Return the graph for a chunk's batches."""
+        bound = self._bound.get((chunk.shape, chunk.shape[:1], np.float32, np.int32))
+        return self._load(*next(pairs(chunk))) if bound is None else bound
 
     def _load(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Return the graph for batches of this shape, with the batch in its inputs."""
-        bound = self._placed
-        if bound is None or X is not bound.inputs[0] or y is not bound.inputs[1]:
-            X, y = _checks.batch((X, y))
-            key = (X.shape, y.shape, X.dtype, y.dtype)
-            bound = self._bound.get(key)
-            if bound is None:
-                bound = self._bound[key] = self._bind(X, y)
-            for source, target in zip((X, y), bound.inputs, strict=True):
-                if source is not target:
-                    source.copyto(target)
+        X, y = _checks.batch((X, y))
+        key = (X.shape, y.shape, X.dtype, y.dtype)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = self._bind(X, y)
+        for source, target in zip((X, y), bound.inputs, strict=True):
+            source.copyto(target)
         nd.waitall()
         _checks.labels(bound.views[1], bound.outputs[1].shape[1])
         return bound
@@ -231,16 +255,12 @@ class HybridStep:
         params = self._params_in(arrays)
         if self._trainer is not None:
             gradients = {name: param.grad for name, param in params.items()}
-            return bind(traced, arrays, gradients, set(), X, y)
-        addable = rewrites.addable(traced, set(params))
-        for name in set(params) - addable - set(self._gradients):
-            self._gradients[name] = nd.zeros_like(arrays[name])
-        gradients = {
-            name: arrays[name] if name in addable else self._gradients[name]
-            for name in params
-        }
+        else:
+            for name in set(params) - set(self._gradients):
+                self._gradients[name] = nd.zeros_like(arrays[name])
+            gradients = {name: self._gradients[name] for name in params}
         try:
-            return bind(traced, arrays, gradients, addable, X, y)
+            return bind(traced, arrays, gradients, X, y)
         except MXNetError as error:
             cause = _checks.last_line(error)
             raise NotTraceable(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import groupby, islice
 
 import numpy as np
 from mxnet import nd
 
 from ._checks import in_one_line
-from ._values import flag, instance, shown, whole_number
-
-#: A batch as it is given, and NumPy's views of the memory of its X and y.
-Place = tuple[tuple[nd.NDArray, nd.NDArray], np.ndarray, np.ndarray]
+from ._values import flag, shown, whole_number
+from .chunk import Chunk, check_arrays
 
 
 class BatchLoader:
@@ -47,7 +46,11 @@ class BatchLoader:
         release: str | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        _check_arrays(images, labels)
+        check_arrays(images, labels)
+        if len(labels) and (labels.min() < 0 or labels.max() > 9):
+            raise ValueError(
+                f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
+            )
         self.images = images
         self.labels = labels.astype(np.int32)
         self.batch_size = whole_number("batch_size", batch_size)
@@ -63,53 +66,57 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Start a new pass, in a new order if ``shuffle`` is set."""
-        return self.batches(lambda shape: None)
+        for batch in self.orders():
+            yield self.take(batch)
 
-    def batches(
-        self, place: Callable[[tuple[int, ...]], Place | None]
-    ) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
-        """Start a new pass that writes its batches where ``place`` says.
+    def orders(self) -> Iterator[np.ndarray]:
+        """Start a new pass, and yield which images each batch has, int64 ``(batch,)``.
 
-        Args:
-            place: is given the shape of an X, and returns where the batches of this
-                shape go, or None for new arrays; asked again for another shape, and
-                after None.
+        What else gives batches of these images, ``chunks`` for one, asks here.
         """
         order = np.arange(len(self.labels))
         if self.shuffle:
             # Gluon's RandomSampler draws its order from the same generator.
             np.random.shuffle(order)
-        height, width = self.resize[::-1] if self.resize else self.images.shape[1:3]
-        white, placed, size = np.float32(255), None, 0
         for start in range(0, len(order), self.batch_size):
-            batch = self._share(order[start : start + self.batch_size])
-            images = self._images(batch)
-            if placed is None or len(batch) != size:
-                size = len(batch)
-                shape = size, 1, height, width
-                placed = place(shape)
-            # Divided per batch: 47 MB of bytes stay in memory, not 188 MB of floats.
-            if placed is None:
-                X = np.divide(images.reshape(shape), white, dtype=np.float32)
-                yield nd.from_numpy(X), nd.from_numpy(self.labels[batch])
-            else:
-                pair, X_view, y_view = placed
-                np.divide(images.reshape(shape), white, out=X_view)
-                self.labels.take(batch, out=y_view, mode="clip")
-                yield pair
+            yield self._share(order[start : start + self.batch_size])
+
+    def chunks(self, num_images: int) -> Iterator[Chunk]:
+        """Start a new pass in chunks of up to ``num_images``, at least of one batch.
+
+        Only where it ``gives_chunks``.
+        """
+        for size, batches in groupby(self.orders(), len):
+            while orders := list(islice(batches, max(1, num_images // size))):
+                yield Chunk(self, np.stack(orders))
+
+    @property
+    def gives_chunks(self) -> bool:
+        """Whether its images lie in memory as they are, one after the other."""
+        # A subclass may have its own way to give batches.
+        own = all(
+            getattr(type(self), name) is getattr(BatchLoader, name)
+            for name in ("__iter__", "take")
+        )
+        return own and self.resize is None and self.images.flags.c_contiguous
+
+    def take(self, batch: np.ndarray) -> tuple[nd.NDArray, nd.NDArray]:
+        """Return X and y of the images that ``batch`` names, in new arrays."""
+        # Far quicker than self.images[batch], which looks at each index first.
+        images = self.images.take(batch, axis=0, mode="clip")
+        if self.resize is not None:
+            with in_one_line(f"resize: found {self.resize}, which MXNet cannot make"):
+                images = nd.array(images, dtype="uint8")
+                images = nd.image.resize(images, self.resize).asnumpy()
+        height, width = images.shape[1:3]
+        images = images.reshape(len(batch), 1, height, width)
+        # Divided per batch: 47 MB of bytes stay in memory, not 188 MB of floats.
+        X = np.divide(images, np.float32(255), dtype=np.float32)
+        return nd.from_numpy(X), nd.from_numpy(self.labels[batch])
 
     def _share(self, batch: np.ndarray) -> np.ndarray:
         rank, workers = self.part
         return batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
-
-    def _images(self, batch: np.ndarray) -> np.ndarray:
-        # Far quicker than self.images[batch], which looks at each index first.
-        images = self.images.take(batch, axis=0, mode="clip")
-        if self.resize is None:
-            return images
-        with in_one_line(f"resize: found {self.resize}, which MXNet cannot make"):
-            images = nd.array(images, dtype="uint8")
-            return nd.image.resize(images, self.resize).asnumpy()
 
 
 def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
@@ -133,22 +140,3 @@ def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, in
             "another batch_size, or fewer workers"
         )
     return rank, workers
-
-
-def _check_arrays(images: np.ndarray, labels: np.ndarray) -> None:
-    for name, array in (("images", images), ("labels", labels)):
-        instance(name, array, np.ndarray)
-    shape = images.shape
-    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 1 or 0 in shape[1:]:
-        raise ValueError(
-            f"images: found {images.dtype} {shape}, "
-            "expected uint8 (n, height, width, 1)"
-        )
-    if labels.shape != shape[:1]:
-        raise ValueError(f"labels: found shape {labels.shape}, expected {shape[:1]}")
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: found {labels.dtype}, expected whole numbers")
-    if len(labels) and (labels.min() < 0 or labels.max() > 9):
-        raise ValueError(
-            f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
-        )

@@ -9,10 +9,6 @@ from collections.abc import Callable
 
 from .graph import Graph, parts_of
 
-#: Operators, and the position among their inputs, that take a bias or a weight.
-_BIASES = {("FullyConnected", 2), ("broadcast_add", 1)}
-_WEIGHTS = {("FullyConnected", 1), ("dot", 1)}
-
 
 def rewrite(graph: Graph, weights: set[str]) -> None:
     """Put faster operators in place, and ``weights`` (names) transposed where it pays.
@@ -96,26 +92,6 @@ REWRITES: dict[str, Callable[[Graph, int, set[str]], None]] = {
     "mean": _rewrite_mean,
     "sum": _rewrite_sum,
 }
-
-
-def addable(graph: Graph, params: set[str]) -> set[str]:
-    """Return the ``params`` to which the backward pass may add while it runs.
-
-    Those are the ones whose values it does not need: biases, and weights of products
-    whose other side no parameter has touched.
-    """
-    touched: set[int] = set()
-    result = set(params)
-    for i, node in enumerate(graph.nodes):
-        sources = [entry[0] for entry in node["inputs"]]
-        if node["name"] in params or touched & set(sources):
-            touched.add(i)
-        for position, source in enumerate(sources):
-            is_bias = (node["op"], position) in _BIASES
-            is_first = (node["op"], position) in _WEIGHTS and sources[0] not in touched
-            if not (is_bias or is_first) or len(_uses(graph, source)) > 1:
-                result.discard(graph.nodes[source]["name"])
-    return result
 
 
 def _uses(graph: Graph, i: int) -> list[list[int]]:

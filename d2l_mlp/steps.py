@@ -11,15 +11,15 @@ import numpy as np
 from mxnet import autograd, gluon, nd
 
 from . import _checks, _values
+from .chunk import Chunk, Part, pairs
 from .graph import NotTraceable
-from .hybrid import hybridize as hybridized
 from .models import Loss, Net
 
 Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
 
 
 class Step(Protocol):
-    """A way to train on a batch, and to count its right answers.
+    """A way to train on batches, and to count right answers.
 
     Attributes:
         lr: learning rate, None with a trainer; may be changed between batches.
@@ -27,16 +27,16 @@ class Step(Protocol):
 
     lr: float | None
 
-    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[Any, Any]:
-        """Train; return the batch's summed loss and number of right answers."""
+    def train(self, part: Part) -> list[tuple[Any, Any]]:
+        """Train on each batch; return its summed loss and number of right answers."""
 
-    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> Any:
-        """Return the number of right answers, without training."""
+    def count(self, part: Part) -> list[Any]:
+        """Return each batch's number of right answers, without training."""
 
-    def feed(self, data_iter: Batches) -> Batches:
-        """Return the batches of ``data_iter``, each good until the next is taken."""
+    def feed(self, data_iter: Batches, num_images: int) -> Iterable[Part]:
+        """Return the batches of ``data_iter``, up to ``num_images`` at a time."""
 
-    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+    def prepare(self, part: Part) -> bool:
         """Make ready for batches like this; tell if the net may draw random numbers."""
 
     def pull(self) -> None:
@@ -101,8 +101,29 @@ class EagerStep:
         self._net, self._loss, self._params = net, loss, params
         self._batch_size, self._trainer = batch_size, trainer
 
-    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
+    def train(self, part: Part) -> list[tuple[nd.NDArray, nd.NDArray]]:
         """Train; what is returned is still in the engine."""
+        return [self._learn(X, y) for X, y in pairs(part)]
+
+    def count(self, part: Part) -> list[nd.NDArray]:
+        """Count; what is returned is still in the engine."""
+        return [self._count(_checks.scores(self._net, X, y), y) for X, y in pairs(part)]
+
+    def feed(self, data_iter: Batches, num_images: int) -> Batches:
+        """Return ``data_iter`` itself."""
+        return data_iter
+
+    def prepare(self, part: Part) -> bool:
+        """Do nothing; what a plain function draws cannot be known."""
+        return True
+
+    def pull(self) -> None:
+        """Do nothing: the parameters are what it trains."""
+
+    def sync(self) -> None:
+        """Do nothing: the parameters are what it trains."""
+
+    def _learn(self, X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
         assert self._loss is not None
         with autograd.record():
             y_hat = _checks.scores(self._net, X, y)
@@ -114,24 +135,6 @@ class EagerStep:
             assert self._params is not None and self.lr is not None
             sgd(self._params, self.lr, self._batch_size, self._wd)
         return loss_sum, self._count(y_hat, y)
-
-    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-        """Count; what is returned is still in the engine."""
-        return self._count(_checks.scores(self._net, X, y), y)
-
-    def feed(self, data_iter: Batches) -> Batches:
-        """Return ``data_iter`` itself."""
-        return data_iter
-
-    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
-        """Do nothing; what a plain function draws cannot be known."""
-        return True
-
-    def pull(self) -> None:
-        """Do nothing: the parameters are what it trains."""
-
-    def sync(self) -> None:
-        """Do nothing: the parameters are what it trains."""
 
     def _count(self, y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
         return (y_hat.argmax(axis=1) == y.astype(y_hat.dtype)).sum()
@@ -152,22 +155,22 @@ class AutoStep:
     def lr(self, value: float | None) -> None:
         self.step.lr = self.eager.lr = value
 
-    def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[float, int]:
+    def train(self, part: Part) -> list[tuple[float, int]]:
         """Train."""
-        loss_sum, correct = self._try(lambda step: step(X, y))
-        return _number(loss_sum), int(_number(correct))
+        trained = self._try(lambda step: step.train(part))
+        return [(_number(loss_sum), int(_number(n))) for loss_sum, n in trained]
 
-    def count_correct(self, X: nd.NDArray, y: nd.NDArray) -> int:
+    def count(self, part: Part) -> list[int]:
         """Count."""
-        return int(_number(self._try(lambda step: step.count_correct(X, y))))
+        return [int(_number(n)) for n in self._try(lambda step: step.count(part))]
 
-    def feed(self, data_iter: Batches) -> Batches:
+    def feed(self, data_iter: Batches, num_images: int) -> Iterable[Part]:
         """Return the batches as the step at hand wants them."""
-        return self.step.feed(data_iter)
+        return self.step.feed(data_iter, num_images)
 
-    def prepare(self, X: nd.NDArray, y: nd.NDArray) -> bool:
+    def prepare(self, part: Part) -> bool:
         """Make ready for batches like this."""
-        return self._try(lambda step: step.prepare(X, y))
+        return self._try(lambda step: step.prepare(part))
 
     def pull(self) -> None:
         """Take up what the parameters hold now."""
@@ -188,33 +191,38 @@ class AutoStep:
 
 
 def fed(
-    step: Step, data_iter: Batches, seed: int | None, epoch: int
-) -> Iterator[tuple[nd.NDArray, nd.NDArray, int]]:
-    """Yield each batch's X, y and size, MXNet's random numbers seeded if asked to.
+    step: Step, data_iter: Batches, seed: int | None, epoch: int, num_images: int
+) -> Iterator[tuple[Part, list[int]]]:
+    """Yield batch after batch, or several at once, and the size of each.
 
-    They are seeded where batches of another shape begin, once the step is ready for
-    these: to trace a graph draws random numbers too, and a process that takes up a
-    training traces in another epoch than the one that began it.
+    MXNet's random numbers are seeded, if asked to, where batches of another shape
+    begin, once the step is ready for these: to trace a graph draws random numbers too,
+    and a process that takes up a training traces in another epoch than the one that
+    began it.
 
     Args:
         step: what takes the batches.
         data_iter: where they come from.
         seed: makes, with the epoch and the batch, what MXNet is seeded with; or None.
         epoch: counted from 1.
+        num_images: how many the step may take at once; at least one batch.
     """
-    last = shape = None
-    for batch, pair in enumerate(step.feed(data_iter)):
-        # A batch that is written where the graph reads it is the same pair each time.
-        if pair is not last or type(pair) is not tuple:
-            X, y = _checks.batch(pair)
-            last, size = pair, y.size
-            if seed is not None and (X.shape, X.dtype, y.dtype) != shape:
-                shape = (X.shape, X.dtype, y.dtype)
-                if step.prepare(X, y):
-                    mixed = np.random.SeedSequence([seed, epoch, batch])
-                    # MXNet takes an int32.
-                    mxnet.random.seed(int(mixed.generate_state(1)[0] >> 1))
-        yield X, y, size
+    last, batch = None, 0
+    for part in step.feed(data_iter, num_images):
+        if isinstance(part, Chunk):
+            kind = part.shape, np.float32, np.int32
+            sizes = [part.shape[0]] * len(part)
+        else:
+            part = X, y = _checks.batch(part)
+            kind, sizes = (X.shape, X.dtype, y.dtype), [y.size]
+        if seed is not None and kind != last:
+            last = kind
+            if step.prepare(part):
+                mixed = np.random.SeedSequence([seed, epoch, batch])
+                # MXNet takes an int32.
+                mxnet.random.seed(int(mixed.generate_state(1)[0] >> 1))
+        batch += len(sizes)
+        yield part, sizes
 
 
 def make_step(
@@ -239,6 +247,9 @@ def make_step(
     check_hybridize(hybridize)
     eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)
     if hybridize:
+        # Here, since the compiler that it wants takes half a second to load.
+        from .hybrid import hybridize as hybridized
+
         graph = hybridized(net, params, loss, batch_size, lr, trainer, wd=wd)
         return AutoStep(graph, eager) if hybridize == "auto" else graph
     _checks.optimizer(params, lr, trainer)

@@ -108,7 +108,6 @@ class Verification:
         bound, plain, weights = self.bound, self.plain, self.weights
         bound.forward(is_train=False)
         _compare("scores without training", bound.outputs[1], plain.net(X).asnumpy())
-        bound.pairs = None
         if self.traced.is_random():
             # Two training passes through a dropout are two different nets.
             return

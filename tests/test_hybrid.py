@@ -139,7 +139,7 @@ def test_any_batches_and_sizes_will_do(batch):
     pieces = [(X[:100], y[:100]), (X[100:200], y[100:200].astype("float32"))]
     pieces += [(X[200:].reshape((56, 784)), y[200:])]
     for piece in step.feed(pieces):
-        loss_sum, correct = step(*piece)
+        ((loss_sum, correct),) = step.train(piece)
         assert np.isfinite(loss_sum) and 0 <= correct <= 100
     assert 0 <= step.count_correct(X, y) <= 256
 

@@ -194,35 +194,37 @@ def test_params_changed_between_epochs_are_taken_up(fashion_mnist):
     assert_alike(run_both(small_loader(fashion_mnist), between=decay))
 
 
-def test_labels_changed_on_the_way_are_taken_up(fashion_mnist):
-    losses = []
-    for feed in (True, False):
+def test_batches_of_ones_own_between_a_loaders_are_taken_as_they_are(fashion_mnist):
+    loader, ends = small_loader(fashion_mnist), []
+    for chunked in (True, False):
         training.seed_everything(0)
         params = models.init_params(16)
         step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
-        loader = small_loader(fashion_mnist)
-        batches = step.feed(loader) if feed else list(loader)
-        losses.append([step(X, (y + 1) % 3)[0] for X, y in batches])
-        losses[-1] += [step(X, (y + 1) % 3)[0] for X, y in batches]
-    assert losses[0][:3] == losses[1][:3]
+        found = []
+        for (X, y), part in zip(loader, step.feed(loader), strict=True):
+            found += [step(X, (y + 1) % 3)]
+            found += step.train(part) if chunked else [step(X, y)]
+        step.sync()
+        ends.append((found, [param.asnumpy().tolist() for param in params]))
+    assert ends[0] == ends[1]
 
 
 def test_labels_changed_beyond_the_nets_outputs_are_refused(fashion_mnist):
-    """In the loader, of a net with fewer than ten; and in the graph's own inputs."""
+    """In the loader, of a net with fewer than ten; and in a batch of one's own."""
     loader = small_loader(fashion_mnist)
     loader.labels %= 5
     params = models.init_params(16, num_outputs=5)
     step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
     for _ in range(2):
-        for X, y in step.feed(loader):
-            step(X, y)
-    y[:] = y + 5
+        for part in step.feed(loader):
+            step.train(part)
+    X, y = next(iter(loader))
     with pytest.raises(ValueError, match="labels: found 5 to 9, expected 0 to 4"):
-        step(X, y)
+        step(X, y + 5)
     loader.labels[300] = 5
     with pytest.raises(ValueError, match="labels: found 0 to 5, expected 0 to 4"):
-        for X, y in step.feed(loader):
-            step(X, y)
+        for part in step.feed(loader):
+            step.train(part)
 
 
 def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):

@@ -1,6 +1,5 @@
 from d2l_mlp import graph, models, rewrites
 
-import pytest
 from mxnet import nd
 from tracing import operators, traced
 
@@ -43,18 +42,3 @@ def test_products_of_another_kind_stay():
     rewrites.rewrite(found, {graph.name_of(W), graph.name_of(V)})
     assert operators(found).count("dot") == before.count("dot") == 4
     assert not found.transposed
-
-
-@pytest.mark.parametrize(
-    ("num_hiddens", "separate"), [((), []), ((8,), [2]), ((8, 6), [2, 4])]
-)
-def test_only_weights_that_the_backward_pass_needs_are_updated_after_it(
-    num_hiddens, separate
-):
-    params = models.init_params(num_hiddens)
-    names = [graph.name_of(param) for param in params]
-    found = traced(params)
-    for _ in range(2):
-        addable = rewrites.addable(found, set(names))
-        assert [i for i, name in enumerate(names) if name not in addable] == separate
-        rewrites.rewrite(found, set(names))

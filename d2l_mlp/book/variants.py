@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mxnet import nd
 
-from ..data import BatchLoader, Place
+from ..data import BatchLoader
 from ..models import make_net
 from ..run import Run
 
@@ -32,13 +32,9 @@ class Variant:
 class WithoutSmallBatch(BatchLoader):
     """Leaves out a last batch that is smaller than the others."""
 
-    def batches(
-        self, place: Callable[[tuple[int, ...]], Place | None]
-    ) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+    def orders(self) -> Iterator[np.ndarray]:
         """Start a new pass."""
-        for batch in super().batches(place):
-            if batch[1].size == self.batch_size:
-                yield batch
+        return (batch for batch in super().orders() if len(batch) == self.batch_size)
 
 
 def _never_shuffled(run: Run) -> None:

@@ -1,0 +1,219 @@
+"""Chunks in compiled code do what batches one by one do, bit for bit."""
+
+import os
+import subprocess
+import sys
+
+from d2l_mlp import compiled, data, hybrid, models, training
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from mxnet import nd
+from mxnet.gluon import loss as gloss
+from numba.core import caching
+
+loss = gloss.SoftmaxCrossEntropyLoss()
+
+
+class OneByOne(data.BatchLoader):
+    """Gives pairs, since it has a way of its own."""
+
+    def __iter__(self):
+        return super().__iter__()
+
+
+def train(fashion_mnist, kind, num_hiddens=16, lr=0.1, net=models.make_net, **options):
+    """Return what two epochs yield, and the bytes of the parameters after them."""
+    # The last batch is smaller.
+    images, labels = (
+        fashion_mnist.train_images[:1000],
+        fashion_mnist.train_labels[:1000],
+    )
+    training.seed_everything(0)
+    params = models.init_params(num_hiddens)
+    loader = kind(images, labels, 128, shuffle=True)
+    run = training.train_epochs(
+        net(params), loader, loader, loss, 2, 128, params, lr, hybridize=True, **options
+    )
+    results = [(str(result), result.batches.tolist()) for result in run]
+    return results, [param.asnumpy().tobytes() for param in params]
+
+
+@pytest.mark.parametrize("wd", [0.0, 0.01])
+@pytest.mark.parametrize("num_hiddens", [(), (16,), (300, 300)])
+def test_the_bits_are_those_of_batches_one_by_one(fashion_mnist, num_hiddens, wd):
+    options = {"num_hiddens": num_hiddens, "wd": wd}
+    found = train(fashion_mnist, data.BatchLoader, **options)
+    assert found == train(fashion_mnist, OneByOne, **options)
+
+
+def in_a_process(script, **environment):
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+TEAM = """
+import sys
+sys.path.insert(0, "tests")
+from d2l_mlp import compiled, data
+import test_compiled
+splits = data.load_fashion_mnist()
+assert compiled._team()
+for kind in (data.BatchLoader, test_compiled.OneByOne):
+    print(test_compiled.train(splits, kind, (300, 300), wd=0.01))
+"""
+
+
+def test_and_so_they_are_with_a_team_of_threads():
+    """Wherever this runs, of two threads: make test sets one."""
+    chunked, one_by_one = in_a_process(TEAM, OMP_NUM_THREADS="2").splitlines()
+    assert chunked == one_by_one
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"lr": lambda num_updates: 0.1}, {"on_batch": lambda batch: batch.sync()}],
+    ids=["schedule", "on_batch"],
+)
+def test_so_they_are_with_a_stop_at_each_batch(fashion_mnist, options):
+    found = train(fashion_mnist, data.BatchLoader, **options)
+    assert found == train(fashion_mnist, data.BatchLoader)
+
+
+def test_a_schedule_is_followed_from_batch_to_batch(fashion_mnist):
+    def lr(num_updates):
+        return 0.1 / (1 + num_updates)
+
+    found = train(fashion_mnist, data.BatchLoader, lr=lr)
+    assert found == train(fashion_mnist, OneByOne, lr=lr)
+    assert found != train(fashion_mnist, data.BatchLoader)
+
+
+def test_so_they_are_of_parameters_that_compiled_code_cannot_update(fashion_mnist):
+    def net(params):
+        doubles = [param.astype("float64") for param in params]
+        for param in doubles:
+            param.attach_grad()
+        params[:] = doubles
+        plain = models.make_net(doubles)
+        return lambda X: plain(nd.Cast(X, dtype="float64"))
+
+    found = train(fashion_mnist, data.BatchLoader, net=net)
+    assert found == train(fashion_mnist, OneByOne, net=net)
+
+
+def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
+    images = fashion_mnist.train_images[:300].copy()
+    for writeable in (True, False):
+        images.flags.writeable = writeable
+        loader = data.BatchLoader(images, fashion_mnist.train_labels[:300], 200)
+        params = models.init_params((16,) if writeable else (16, 8))
+        step = hybrid.hybridize(
+            models.make_net(params), params, loss, 200, np.float32(0.1)
+        )
+        before = set(compiled._run.signatures)
+        for part in step.feed(loader, 1000):
+            step.train(part)
+            step.count(part)
+        if not writeable:
+            assert set(compiled._run.signatures) == before
+
+
+class Beyond(data.BatchLoader):
+    def orders(self):
+        return (batch + 1 for batch in super().orders())
+
+
+def test_images_that_there_are_not_are_refused(fashion_mnist):
+    with pytest.raises(
+        ValueError, match="orders: found 897 to 1000, expected 0 to 999"
+    ):
+        train(fashion_mnist, lambda *args, shuffle: Beyond(*args))
+
+
+def test_other_arrays_than_a_loader_takes_are_refused(fashion_mnist):
+    loader = data.BatchLoader(fashion_mnist.test_images, fashion_mnist.test_labels, 256)
+    loader.labels = loader.labels[:300]
+    with pytest.raises(ValueError, match=r"labels: found shape \(300,\), expected"):
+        list(loader.chunks(1000))
+
+
+scores = arrays.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 5), st.integers(1, 6)),
+    elements=st.sampled_from([-np.inf, -1.0, 0.0, -0.0, 1.0, np.inf, np.nan]),
+)
+
+
+@given(scores, st.integers(0, 5))
+def test_right_answers_are_counted_as_numpy_does(scores, label):
+    """The first of equal scores counts, and NaN before all others."""
+    y = np.full(len(scores), label, np.int32)
+    expected = np.count_nonzero(scores.argmax(axis=1) == y)
+    assert compiled._count_correct(scores, y) == expected
+
+
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+sys.path.insert(0, "tests")
+from d2l_mlp import run
+settings = run.Settings((16,), num_epochs=2, hybridize=True)
+for result in run.Run(settings).epochs(): print(result)
+assert "d2l_mlp.bound" in sys.modules and "d2l_mlp.compiled" not in sys.modules
+"""
+
+
+def test_without_numba_all_goes_on_in_python():
+    without = in_a_process(WITHOUT_NUMBA)
+    with_it = in_a_process("\n".join(WITHOUT_NUMBA.splitlines()[4:-1]))
+    assert without == with_it and without.count("\n") == 2
+
+
+FORKED = """
+import multiprocessing
+from d2l_mlp import run
+settings = run.Settings((16,), num_epochs=1, hybridize=True)
+def train():
+    for result in run.Run(settings).epochs(): print(result, flush=True)
+train()
+process = multiprocessing.get_context("fork").Process(target=train)
+process.start()
+process.join()
+assert process.exitcode == 0, process.exitcode
+"""
+
+
+def test_a_forked_process_trains_too():
+    """numba ends one that would use OpenMP after its parent did."""
+    first, second = in_a_process(FORKED, OMP_NUM_THREADS="2").splitlines()
+    assert first.split()[:2] == second.split()[:2] == ["epoch", "1,"]
+
+
+NO_ROOM = """
+from numba.core import caching
+def save(self, key, data):
+    print("no room")
+    raise OSError(28, "No space left on device")
+caching.IndexDataCacheFile.save = save
+from d2l_mlp import run
+settings = run.Settings((16,), num_epochs=1, hybridize=True)
+for result in run.Run(settings).epochs(): print(result)
+"""
+
+
+def test_code_that_cannot_be_kept_runs_all_the_same(tmp_path, monkeypatch):
+    """Where the disk is full, and where no folder can be written to."""
+    lines = in_a_process(NO_ROOM, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+    assert lines[0] == "no room" and lines[-1].startswith("epoch 1,")
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert compiled._kept(lambda x: x + 1)(1) == 2
