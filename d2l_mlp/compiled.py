@@ -250,3 +250,15 @@ def run(
     except OSError:
         # It is compiled, and could not be kept: the disk is full.
         return _run(*arguments)
+
+
+def compile_now() -> None:
+    """Compile what ``run`` wants, or load what was kept of it; no batch is taken."""
+    one, none = np.zeros((1, 1), np.float32), np.zeros((0, 1), np.int64)
+    y = np.zeros(1, np.int32)
+    memory = Memory(0, 0, 0, one[0], one, y, one[0], one)
+    images, labels = np.zeros((1, 1), np.uint8), y.copy()
+    images.flags.writeable = labels.flags.writeable = False
+    weights = Weights(none[:, 0], none[:, 0], none[:, 0])
+    results = np.zeros(0), np.zeros(0, np.int64)
+    run(memory, weights, images, labels, none, True, True, 1.0, 1.0, *results)

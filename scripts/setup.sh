@@ -175,6 +175,8 @@ get_packages() {
     pip_install --use-pep517 --no-build-isolation -r requirements.txt -e .
     "$venv/bin/python" -c 'from d2l_mlp._compat import load_mxnet; load_mxnet()' ||
         die "MXNet is installed and cannot be loaded (see above)."
+    # Else the first run with --fast would, which would take it 3 s.
+    "$venv/bin/python" -c 'from d2l_mlp import compiled; compiled.compile_now()'
 }
 
 check_machine

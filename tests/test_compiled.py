@@ -199,6 +199,23 @@ def test_a_forked_process_trains_too():
     assert first.split()[:2] == second.split()[:2] == ["epoch", "1,"]
 
 
+KEPT = """
+from d2l_mlp import compiled, run
+compiled.compile_now() if {early} else None
+settings = run.Settings((16,), num_epochs=1, hybridize=True)
+for result in run.Run(settings).epochs(): print(result)
+print(sum(compiled._run.stats.cache_misses.values()))
+"""
+
+
+def test_what_was_compiled_once_is_kept(tmp_path):
+    """Before the first run, for it and all that follow."""
+    for early, misses in ((True, 1), (False, 0)):
+        script = KEPT.format(early=early)
+        lines = in_a_process(script, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
+        assert lines[-1] == str(misses), lines
+
+
 NO_ROOM = """
 from numba.core import caching
 def save(self, key, data):
