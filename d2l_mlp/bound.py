@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import time
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,16 +14,19 @@ from mxnet.base import _LIB, c_handle_array, check_call
 
 from . import _checks
 from .chunk import Chunk
-from .graph import Graph
+from .graph import Graph, NotTraceable
 
 try:
     from . import compiled
-except ImportError:
-    # Without the extra "fast", or with a numpy that numba does not know.
+except (ImportError, OSError):
+    # Without the extra "fast", or where numba, or its library, does not load.
     compiled = None  # type: ignore[assignment]
 
 #: Whether ``Bound.run`` can be used.
 CAN_RUN = compiled is not None
+#: For how long Python, and so Ctrl-C, waits for compiled code, in seconds; for a batch
+#: in any case.
+MOMENT = 0.1
 
 
 @dataclass
@@ -53,6 +57,8 @@ class Bound:
         self._backward = partial(
             _LIB.MXExecutorBackwardEx, handle, num_heads, heads, is_train
         )
+        #: How many batches are likely to take a moment.
+        self._at_once = 1
         if CAN_RUN:
             X, y = self.views
             X = X.reshape(len(X), -1)
@@ -61,7 +67,7 @@ class Bound:
             self._memory = compiled.Memory(*where, factor, X, y, *self.outputs)
 
     @property
-    def descends_compiled(self) -> bool:
+    def can_descend(self) -> bool:
         """Whether ``run`` can update the weights: they are all of float32."""
         return all(weight.dtype == np.float32 for weight, _ in self.weights)
 
@@ -87,22 +93,30 @@ class Bound:
             ValueError: a label beyond the net's outputs; the batches before count.
         """
         losses, correct = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
-        _, status = compiled.run(
-            self._memory,
-            self._weights(),
-            chunk.images,
-            chunk.labels,
-            chunk.orders,
-            is_train,
-            factor is not None,
-            1.0 if factor is None else float(factor),
-            float(kept),
-            losses,
-            correct,
-        )
-        if status == compiled.BAD_LABELS:
-            _checks.labels(self.views[1], self.outputs[1].shape[1])
-        check_call(status)
+        how = is_train, factor is not None, float(factor or 1), float(kept)
+        start = 0
+        while start < len(chunk):
+            part = slice(start, start + self._at_once)
+            begun = time.perf_counter()
+            status = compiled.run(
+                self._memory,
+                self._weights(none=factor is None),
+                chunk.images,
+                chunk.labels,
+                chunk.orders[part],
+                *how,
+                losses[part],
+                correct[part],
+            )
+            if status == compiled.BAD_LABELS:
+                _checks.labels(self.views[1], self.outputs[1].shape[1])
+            check_call(status)
+            seconds = time.perf_counter() - begun
+            if seconds < MOMENT / 2 and self._at_once < len(chunk):
+                self._at_once *= 2
+            elif seconds > MOMENT:
+                self._at_once = max(self._at_once // 2, 1)
+            start = part.stop
         return losses.tolist(), correct.tolist()
 
     def forward(self, is_train: bool) -> None:
@@ -129,9 +143,10 @@ class Bound:
         """Return the number of right answers of the last forward pass."""
         return int(np.count_nonzero(self.outputs[1].argmax(axis=1) == self.views[1]))
 
-    def _weights(self) -> compiled.Weights:
+    def _weights(self, none: bool) -> compiled.Weights:
         """Say where the weights lie; oneDNN moves some to compute without training."""
-        table = [(_address(w), _address(g), w.size) for w, g in self.weights]
+        weights = [] if none else self.weights
+        table = [(_address(w), _address(g), w.size) for w, g in weights]
         return compiled.Weights(*np.array(table, np.int64).reshape(-1, 3).T.copy())
 
 
@@ -150,6 +165,9 @@ def bind(
         gradients: where the gradients go, by the names of their variables.
         X: images of a batch, for their shape, dtype and device.
         y: its labels, likewise.
+
+    Raises:
+        NotTraceable: the loss or the scores are neither float32 nor float64.
     """
     symbol = graph.symbol()
     inputs = {
@@ -166,12 +184,23 @@ def bind(
         grad_req=requests,
         aux_states=[arrays[name] for name in symbol.list_auxiliary_states()],
     )
+    for output in executor.outputs:
+        if output.dtype not in (np.float32, np.float64):
+            raise NotTraceable(
+                f"net: found {np.dtype(output.dtype)} from it or its loss, expected "
+                "float32 or float64: write nd.Cast(..., dtype='float32') at its end"
+            )
+    heads = [
+        nd.ones(output.shape) * (i == 0) for i, output in enumerate(executor.outputs)
+    ]
+    # An engine with threads of its own makes memory for them when it gets there.
+    nd.waitall()
     return Bound(
         executor,
         (inputs[graph.X].reshape(X.shape), inputs[graph.y]),
         (_view(inputs[graph.X]).reshape(X.shape), _view(inputs[graph.y])),
         [_view(output) for output in executor.outputs],
-        [nd.ones(output.shape) * (i == 0) for i, output in enumerate(executor.outputs)],
+        heads,
         [(arrays[name], gradient) for name, gradient in gradients.items()],
     )
 

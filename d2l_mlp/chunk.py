@@ -36,7 +36,7 @@ class Chunk:
         check_arrays(loader.images, loader.labels)
         n, height, width, _ = loader.images.shape
         # Compiled code would read whatever lies there.
-        if orders.min() < 0 or orders.max() >= n:
+        if orders.size and (orders.min() < 0 or orders.max() >= n):
             raise ValueError(
                 f"orders: found {orders.min()} to {orders.max()}, expected 0 to {n - 1}"
             )
@@ -56,7 +56,7 @@ class Chunk:
         """Return the number of batches."""
         return len(self.orders)
 
-    def __iter__(self) -> Iterator[Chunk]:
+    def singles(self) -> Iterator[Chunk]:
         """Yield each batch, as a chunk of one."""
         for i in range(len(self)):
             one = copy(self)

@@ -3,12 +3,20 @@
 numba compiles ``run`` when it is first called, in some 2 s, and keeps the result beside
 this file or, where it may not write there, in the user's cache. A step of the chapter's
 run is 1 ms of arithmetic, beside which Python's part of it shows.
+
+It uses numba's OpenMP layer, unless ``NUMBA_THREADING_LAYER`` names another, with as
+many threads as MXNet has.
+
+Raises:
+    ImportError: on import, where numba is missing, does not know this numpy, or is told
+        not to compile (``NUMBA_DISABLE_JIT``).
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding
@@ -22,7 +30,10 @@ from numba.extending import intrinsic
 LARGE = 2**16
 #: Status of a batch whose labels are beyond the scores. MXNet's own are 0 and -1.
 BAD_LABELS = 1
+_OPTIONS = {"error_model": "numpy", "nogil": True}
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("numba is told not to compile")
 if numba.config.THREADING_LAYER == "default":
     # The team that MXNet computes with: two teams would fight for the processors.
     numba.config.THREADING_LAYER = "omp"
@@ -50,8 +61,8 @@ class Memory(NamedTuple):
         factor: float32 ``(1,)``, the first of them, the loss's.
         X: float32 ``(batch, pixels)``.
         y: int32 ``(batch,)``.
-        loss: ``(1,)``, summed over the batch.
-        scores: ``(batch, classes)``.
+        loss: float32 or float64 ``(1,)``, summed over the batch.
+        scores: float32 or float64 ``(batch, classes)``.
     """
 
     executor: int
@@ -83,21 +94,27 @@ def _team() -> bool:
 
     In a forked process it has one, see ``_compat``; numba's layer would end that.
     """
-    threads = _openmp.omp_get_max_threads()
-    if threads > 1:
-        # Starts the layer too, which code that was kept does not do by itself.
-        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    threads, levels = _openmp.omp_get_max_threads(), _openmp.omp_get_max_active_levels()
+    # At the first call this starts numba's layer, which code that was kept does not do
+    # by itself, and which gives OpenMP, so MXNet too, numbers of its own.
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    _openmp.omp_set_num_threads(threads)
+    _openmp.omp_set_max_active_levels(levels)
     return threads > 1
 
 
 def _kept(function: Callable) -> Any:
     """Compile ``function`` at its first call, and keep the result where one may."""
-    options = {"error_model": "numpy", "nogil": True}
     try:
-        return njit(cache=True, **options)(function)
+        return njit(cache=True, **_OPTIONS)(function)
     except RuntimeError:
         # Neither folder can be written to.
-        return njit(**options)(function)
+        return njit(**_OPTIONS)(function)
+
+
+@cache
+def _unkept(function: Callable) -> Any:
+    return njit(**_OPTIONS)(function)
 
 
 @intrinsic
@@ -200,18 +217,18 @@ def _run(
         else:
             _take_all(images, labels, orders[i], memory.X, memory.y)
         if not _fit(memory.y, memory.scores.shape[1]):
-            return i, BAD_LABELS
+            return BAD_LABELS
         # NaiveEngine is done when it returns, another not before one waits for it.
         status = _forward(memory.executor, is_train) or _wait()
         if status:
-            return i, status
+            return status
         losses[i] = memory.loss[0]
         correct[i] = _count_correct(memory.scores, memory.y)
         if descends:
             status = _descend(memory, weights, np.float32(kept), by_team)
             if status:
-                return i, status
-    return len(orders), 0
+                return status
+    return 0
 
 
 def run(
@@ -226,8 +243,10 @@ def run(
     kept: float,
     losses: np.ndarray,
     correct: np.ndarray,
-) -> tuple[int, int]:
-    """Take batch after batch through a graph; return how many, and the last's status.
+) -> int:
+    """Take batch after batch through a graph; return 0, or why it stopped at one.
+
+    That is ``BAD_LABELS``, or -1 for an error of MXNet's. The batches before it count.
 
     Args:
         memory: the graph's.
@@ -248,8 +267,8 @@ def run(
     try:
         return _run(*arguments)
     except OSError:
-        # It is compiled, and could not be kept: the disk is full.
-        return _run(*arguments)
+        # What was kept cannot be read, or the disk is full.
+        return _unkept(_run.py_func)(*arguments)
 
 
 def compile_now() -> None:

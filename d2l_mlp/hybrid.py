@@ -1,8 +1,8 @@
 """A plain net function, traced once into a static graph that trains fast.
 
 step = hybridize(net, params, loss, batch_size=256, lr=0.5)
-for X, y in train_iter:
-    loss_sum, correct = step(X, y)
+for part in step.feed(train_iter):
+    for loss_sum, correct in step.train(part): ...
 step.sync()                      # params hold what was learned
 """
 
@@ -132,9 +132,9 @@ class HybridStep:
         """Yield what ``train`` and ``count`` take: the batches of ``data_iter``.
 
         Those of a ``BatchLoader`` come in chunks of up to ``num_images``, at least of
-        one batch, which the graph takes in compiled code; if numba is installed.
+        one batch, which the graph takes in compiled code if numba is installed.
         """
-        if CAN_RUN and isinstance(data_iter, BatchLoader) and data_iter.gives_chunks:
+        if isinstance(data_iter, BatchLoader) and data_iter.gives_chunks:
             return data_iter.chunks(num_images)
         return iter(data_iter)
 
@@ -148,22 +148,22 @@ class HybridStep:
 
     def train(self, part: Part) -> list[tuple[float, int]]:
         """Train on each batch; return its summed loss and number of right answers."""
-        if not isinstance(part, Chunk):
-            return [self(*part)]
+        if not (CAN_RUN and isinstance(part, Chunk)):
+            return [self(X, y) for X, y in pairs(part)]
         bound = self._bound_for(part)
-        if self._trainer is None and bound.descends_compiled:
+        if self._trainer is None and bound.can_descend:
             factor, kept = self._factors()
             return [*zip(*bound.run(part, True, factor, kept), strict=True)]
         results: list[tuple[float, int]] = []
-        for one in part:
-            results += zip(*bound.run(one, True), strict=True)
+        for single in part.singles():
+            results += zip(*bound.run(single, True), strict=True)
             self._update(bound)
         return results
 
     def count(self, part: Part) -> list[int]:
         """Return each batch's number of right answers, without training."""
-        if not isinstance(part, Chunk):
-            return [self.count_correct(*part)]
+        if not (CAN_RUN and isinstance(part, Chunk)):
+            return [self.count_correct(X, y) for X, y in pairs(part)]
         return self._bound_for(part).run(part, False)[1]
 
     def pull(self) -> None:

@@ -87,18 +87,19 @@ class BatchLoader:
         Only where it ``gives_chunks``.
         """
         for size, batches in groupby(self.orders(), len):
-            while orders := list(islice(batches, max(1, num_images // size))):
+            while orders := list(islice(batches, max(1, num_images // max(1, size)))):
                 yield Chunk(self, np.stack(orders))
 
     @property
     def gives_chunks(self) -> bool:
-        """Whether its images lie in memory as they are, one after the other."""
+        """Whether its arrays lie in memory as a batch has them, in one piece each."""
         # A subclass may have its own way to give batches.
         own = all(
             getattr(type(self), name) is getattr(BatchLoader, name)
             for name in ("__iter__", "take")
         )
-        return own and self.resize is None and self.images.flags.c_contiguous
+        as_made = self.resize is None and self.labels.dtype == np.int32
+        return own and as_made and self.images.flags.c_contiguous
 
     def take(self, batch: np.ndarray) -> tuple[nd.NDArray, nd.NDArray]:
         """Return X and y of the images that ``batch`` names, in new arrays."""

@@ -210,7 +210,7 @@ def fed(
     last, batch = None, 0
     for part in step.feed(data_iter, num_images):
         if isinstance(part, Chunk):
-            kind = part.shape, np.float32, np.int32
+            kind: Any = part.shape
             sizes = [part.shape[0]] * len(part)
         else:
             part = X, y = _checks.batch(part)

@@ -24,9 +24,8 @@ from .steps import sgd as sgd
 #: One for all updates, or by the number of updates so far.
 LearningRate = float | Callable[[int], float]
 
-#: How many images a static graph may take without a stop at Python, of whole batches.
-#: With 4096 hidden units that is under a second, for which Ctrl-C waits; with the
-#: chapter's 256 a stop for each batch would take 6 % more of an epoch, so many 0.5.
+#: How many images a static graph may take without a stop at Python, in whole batches.
+#: To stop at each of the chapter's would take 6 % more of an epoch, so it is 0.5.
 IMAGES_AT_ONCE = 8192
 
 

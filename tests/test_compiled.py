@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest import mock
 
 from d2l_mlp import compiled, data, hybrid, models, training
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from mxnet import nd
+from mxnet import gluon, nd
 from mxnet.gluon import loss as gloss
 from numba.core import caching
 
@@ -26,7 +27,10 @@ class OneByOne(data.BatchLoader):
 
 
 def train(fashion_mnist, kind, num_hiddens=16, lr=0.1, net=models.make_net, **options):
-    """Return what two epochs yield, and the bytes of the parameters after them."""
+    """Return what two epochs yield, and the bytes of the parameters after them.
+
+    Of all but OneByOne compiled code is seen to take the batches.
+    """
     # The last batch is smaller.
     images, labels = (
         fashion_mnist.train_images[:1000],
@@ -35,10 +39,11 @@ def train(fashion_mnist, kind, num_hiddens=16, lr=0.1, net=models.make_net, **op
     training.seed_everything(0)
     params = models.init_params(num_hiddens)
     loader = kind(images, labels, 128, shuffle=True)
-    run = training.train_epochs(
-        net(params), loader, loader, loss, 2, 128, params, lr, hybridize=True, **options
-    )
-    results = [(str(result), result.batches.tolist()) for result in run]
+    arguments = (net(params), loader, loader, loss, 2, 128, params, lr)
+    with mock.patch.object(compiled, "run", wraps=compiled.run) as ran:
+        run = training.train_epochs(*arguments, hybridize=True, **options)
+        results = [(str(result), result.batches.tolist()) for result in run]
+    assert ran.called == (kind is not OneByOne)
     return results, [param.asnumpy().tobytes() for param in params]
 
 
@@ -111,6 +116,83 @@ def test_so_they_are_of_parameters_that_compiled_code_cannot_update(fashion_mnis
     assert found == train(fashion_mnist, OneByOne, net=net)
 
 
+def test_so_they_are_with_dropout_and_a_seed(fashion_mnist):
+    options = {"net": lambda params: models.make_net(params, 0.2), "seed": 1}
+    found = train(fashion_mnist, data.BatchLoader, **options)
+    assert found == train(fashion_mnist, OneByOne, **options)
+    assert found != train(fashion_mnist, data.BatchLoader, **options | {"seed": 2})
+
+
+def test_so_they_are_with_a_gluon_trainer(fashion_mnist):
+    ends = []
+    for kind in (data.BatchLoader, OneByOne):
+        training.seed_everything(0)
+        twin = models.gluon_twin(models.init_params((16,)))
+        trainer = gluon.Trainer(twin.collect_params(), "adam", {})
+        loader = kind(
+            fashion_mnist.train_images[:1000], fashion_mnist.train_labels[:1000], 128
+        )
+        run = training.train_epochs(
+            twin, loader, loader, loss, 2, 128, trainer=trainer, hybridize=True
+        )
+        ends.append(([str(result) for result in run], twin[0].weight.data().asnumpy()))
+    assert ends[0][0] == ends[1][0]
+    np.testing.assert_array_equal(ends[0][1], ends[1][1])
+
+
+def test_a_run_that_diverges_is_said_to(fashion_mnist):
+    with pytest.raises(training.TrainingDiverged):
+        train(fashion_mnist, data.BatchLoader, lr=1e38)
+
+
+def test_the_batches_before_a_label_that_is_none_count(fashion_mnist):
+    """As they do one by one: parameters are never half of one state."""
+    images, labels = fashion_mnist.train_images[:500], fashion_mnist.train_labels[:500]
+    ends = []
+    for kind in (data.BatchLoader, OneByOne):
+        training.seed_everything(0)
+        params = models.init_params(16)
+        loader = kind(images, labels, 100)
+        loader.labels[350] = 10
+        run = training.train_epochs(
+            models.make_net(params), loader, loader, loss, 1, 100, params, 0.1,
+            hybridize=True,
+        )  # fmt: skip
+        with pytest.raises(ValueError, match="labels: found 0 to 10, expected 0 to 9"):
+            next(run)
+        ends.append([param.asnumpy().tobytes() for param in params])
+    assert ends[0] == ends[1]
+
+
+def test_labels_of_another_kind_are_taken_as_they_are(fashion_mnist):
+    """Cast to int32, 2**32 would be 0."""
+    loader = data.BatchLoader(fashion_mnist.test_images, fashion_mnist.test_labels, 256)
+    assert loader.gives_chunks
+    loader.labels = loader.labels + np.int64(2**32)
+    assert not loader.gives_chunks
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_mxnet_keeps_its_number_of_threads(tmp_path, threads):
+    """numba's layer, which compiling starts as well, would set one of its own."""
+    script = (
+        "from d2l_mlp import compiled\n"
+        "openmp = compiled._openmp\n"
+        "before = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
+        "compiled.compile_now()\n"
+        "now = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
+        "print(*before, *now, compiled._team())"
+    )
+    found = in_a_process(
+        script,
+        OMP_NUM_THREADS=str(threads),
+        NUMBA_NUM_THREADS="8",
+        NUMBA_CACHE_DIR=str(tmp_path),
+    ).split()
+    assert found[:2] == found[2:4] and found[0] == str(threads)
+    assert found[4] == str(threads > 1)
+
+
 def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
     images = fashion_mnist.train_images[:300].copy()
     for writeable in (True, False):
@@ -125,7 +207,7 @@ def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
             step.train(part)
             step.count(part)
         if not writeable:
-            assert set(compiled._run.signatures) == before
+            assert set(compiled._run.signatures) == before != set()
 
 
 class Beyond(data.BatchLoader):
@@ -165,7 +247,6 @@ def test_right_answers_are_counted_as_numpy_does(scores, label):
 WITHOUT_NUMBA = """
 import sys
 sys.modules["numba"] = None
-sys.path.insert(0, "tests")
 from d2l_mlp import run
 settings = run.Settings((16,), num_epochs=2, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
@@ -174,9 +255,10 @@ assert "d2l_mlp.bound" in sys.modules and "d2l_mlp.compiled" not in sys.modules
 
 
 def test_without_numba_all_goes_on_in_python():
-    without = in_a_process(WITHOUT_NUMBA)
-    with_it = in_a_process("\n".join(WITHOUT_NUMBA.splitlines()[4:-1]))
-    assert without == with_it and without.count("\n") == 2
+    with_it = "\n".join(WITHOUT_NUMBA.splitlines()[3:-1])
+    lines = in_a_process(with_it)
+    assert in_a_process(WITHOUT_NUMBA) == lines and lines.count("\n") == 2
+    assert in_a_process(with_it, NUMBA_DISABLE_JIT="1") == lines
 
 
 FORKED = """

@@ -47,7 +47,13 @@ def casting(params):
     return lambda X: net(X.astype("float16").astype("float32"))
 
 
+def halved(params):
+    net = models.make_net(params)
+    return lambda X: nd.Cast(net(X), dtype="float16")
+
+
 UNTRACEABLE = {
+    halved: "found float16 from it or its loss",
     casting: "write nd.Cast",
     branching: "looks at an array's values",
     hidden_constant: "1 arrays in it that are neither in params",
