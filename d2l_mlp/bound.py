@@ -22,8 +22,6 @@ except (ImportError, OSError):
     # Without the extra "fast", or where numba, or its library, does not load.
     compiled = None  # type: ignore[assignment]
 
-#: Whether ``Bound.run`` can be used.
-CAN_RUN = compiled is not None
 #: For how long Python, and so Ctrl-C, waits for compiled code, in seconds; for a batch
 #: in any case.
 MOMENT = 0.1
@@ -57,19 +55,14 @@ class Bound:
         self._backward = partial(
             _LIB.MXExecutorBackwardEx, handle, num_heads, heads, is_train
         )
-        #: How many batches are likely to take a moment.
+        # How many batches are likely to take a moment.
         self._at_once = 1
-        if CAN_RUN:
+        if compiled is not None:
             X, y = self.views
             X = X.reshape(len(X), -1)
             where = handle.value, ctypes.addressof(heads), num_heads
             factor = _view(self.heads[0])
             self._memory = compiled.Memory(*where, factor, X, y, *self.outputs)
-
-    @property
-    def can_descend(self) -> bool:
-        """Whether ``run`` can update the weights: they are all of float32."""
-        return all(weight.dtype == np.float32 for weight, _ in self.weights)
 
     def run(
         self,
@@ -78,7 +71,7 @@ class Bound:
         factor: float | None = None,
         kept: float = 1.0,
     ) -> tuple[list[float], list[int]]:
-        """Take a chunk's batches through the graph, in compiled code.
+        """Take a chunk's batches through the graph, in compiled code if that can be.
 
         Args:
             chunk: batches of this graph's shape.
@@ -92,24 +85,43 @@ class Bound:
         Raises:
             ValueError: a label beyond the net's outputs; the batches before count.
         """
+        known = all(weight.dtype == np.float32 for weight, _ in self.weights)
+        if compiled is not None and (known or factor is None):
+            return self._run_compiled(chunk, is_train, factor, kept)
+        losses, correct = [], []
+        for batch in chunk.orders:
+            chunk.write(batch, *self.views)
+            self.check_labels()
+            self.forward(is_train)
+            losses.append(float(self.outputs[0][0]))
+            correct.append(self.count_correct())
+            if factor is not None:
+                self.descend(factor, kept)
+        return losses, correct
+
+    def _run_compiled(
+        self, chunk: Chunk, is_train: bool, factor: float | None, kept: float
+    ) -> tuple[list[float], list[int]]:
         losses, correct = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
-        how = is_train, factor is not None, float(factor or 1), float(kept)
+        data, factors = (chunk.images, chunk.labels), (float(factor or 1), float(kept))
+        descends = factor is not None
         start = 0
         while start < len(chunk):
             part = slice(start, start + self._at_once)
+            where = self._memory, self._weights(none=not descends)
+            results = losses[part], correct[part]
             begun = time.perf_counter()
             status = compiled.run(
-                self._memory,
-                self._weights(none=factor is None),
-                chunk.images,
-                chunk.labels,
+                *where,
+                *data,
                 chunk.orders[part],
-                *how,
-                losses[part],
-                correct[part],
+                is_train,
+                descends,
+                *factors,
+                *results,
             )
             if status == compiled.BAD_LABELS:
-                _checks.labels(self.views[1], self.outputs[1].shape[1])
+                self.check_labels()
             check_call(status)
             seconds = time.perf_counter() - begun
             if seconds < MOMENT / 2 and self._at_once < len(chunk):
@@ -118,6 +130,10 @@ class Bound:
                 self._at_once = max(self._at_once // 2, 1)
             start = part.stop
         return losses.tolist(), correct.tolist()
+
+    def check_labels(self) -> None:
+        """Refuse labels in ``inputs`` that are beyond the scores."""
+        _checks.labels(self.views[1], self.outputs[1].shape[1])
 
     def forward(self, is_train: bool) -> None:
         """Compute the outputs of the batch in ``inputs``."""
@@ -132,7 +148,8 @@ class Bound:
 
     def descend(self, factor: float, kept: float = 1.0) -> None:
         """Multiply each weight by ``kept``, and add ``factor`` times its gradient."""
-        self.heads[0][:] = factor
+        if np.float32(factor) != _view(self.heads[0])[0]:
+            self.heads[0][:] = factor
         self.backward()
         for weight, gradient in self.weights:
             if kept != 1:

@@ -48,6 +48,12 @@ class Chunk:
         self.images.flags.writeable = self.labels.flags.writeable = False
         self.shape = orders.shape[1], 1, height, width
 
+    def write(self, batch: np.ndarray, X: np.ndarray, y: np.ndarray) -> None:
+        """Write the images and labels that ``batch`` names into ``X`` and ``y``."""
+        images = self.images.take(batch, axis=0, mode="clip")
+        np.divide(images.reshape(X.shape), np.float32(255), out=X)
+        self.labels.take(batch, out=y, mode="clip")
+
     def pairs(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Yield the X and y of each batch, in new arrays."""
         return map(self._loader.take, self.orders)

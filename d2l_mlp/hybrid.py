@@ -15,7 +15,7 @@ import numpy as np
 from mxnet import MXNetError, gluon, nd
 
 from . import _checks, _values, graph, rewrites, verify
-from .bound import CAN_RUN, Bound, bind
+from .bound import Bound, bind
 from .chunk import Chunk, Part, pairs
 from .graph import NotTraceable, name_of
 from .loader import BatchLoader
@@ -148,10 +148,10 @@ class HybridStep:
 
     def train(self, part: Part) -> list[tuple[float, int]]:
         """Train on each batch; return its summed loss and number of right answers."""
-        if not (CAN_RUN and isinstance(part, Chunk)):
-            return [self(X, y) for X, y in pairs(part)]
+        if not isinstance(part, Chunk):
+            return [self(*part)]
         bound = self._bound_for(part)
-        if self._trainer is None and bound.can_descend:
+        if self._trainer is None:
             factor, kept = self._factors()
             return [*zip(*bound.run(part, True, factor, kept), strict=True)]
         results: list[tuple[float, int]] = []
@@ -162,8 +162,8 @@ class HybridStep:
 
     def count(self, part: Part) -> list[int]:
         """Return each batch's number of right answers, without training."""
-        if not (CAN_RUN and isinstance(part, Chunk)):
-            return [self.count_correct(X, y) for X, y in pairs(part)]
+        if not isinstance(part, Chunk):
+            return [self.count_correct(*part)]
         return self._bound_for(part).run(part, False)[1]
 
     def pull(self) -> None:
@@ -215,7 +215,7 @@ class HybridStep:
         for source, target in zip((X, y), bound.inputs, strict=True):
             source.copyto(target)
         nd.waitall()
-        _checks.labels(bound.views[1], bound.outputs[1].shape[1])
+        bound.check_labels()
         return bound
 
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
