@@ -103,8 +103,8 @@ class Bound:
         self, chunk: Chunk, is_train: bool, factor: float | None, kept: float
     ) -> tuple[list[float], list[int]]:
         losses, correct = np.empty(len(chunk)), np.empty(len(chunk), np.int64)
-        data, factors = (chunk.images, chunk.labels), (float(factor or 1), float(kept))
-        descends = factor is not None
+        descends, data = factor is not None, (chunk.images, chunk.labels)
+        factors = 1.0 if factor is None else float(factor), float(kept)
         start = 0
         while start < len(chunk):
             part = slice(start, start + self._at_once)
