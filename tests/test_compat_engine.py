@@ -104,13 +104,36 @@ print(sum(len(y) for X, y in data.DataLoader(dataset, 64, num_workers=2)))
 
 
 def test_engine_and_threads_are_chosen_unless_the_user_has(monkeypatch):
-    names = "MXNET_ENGINE_TYPE", "OMP_NUM_THREADS", "MXNET_SUBGRAPH_VERBOSE"
-    for name in names:
+    threads = str(len(os.sched_getaffinity(0)))
+    chosen = {
+        "MXNET_ENGINE_TYPE": "NaiveEngine",
+        "OMP_NUM_THREADS": threads,
+        "GOMP_SPINCOUNT": "20000",
+        "MXNET_SUBGRAPH_VERBOSE": "0",
+    }
+    for name in (*chosen, "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     _compat.choose_engine()
-    threads = str(len(os.sched_getaffinity(0)))
-    assert [os.environ[name] for name in names] == ["NaiveEngine", threads, "0"]
-    for name in names:
+    assert {name: os.environ[name] for name in chosen} == chosen
+    for name in chosen:
         monkeypatch.setenv(name, "1")
     _compat.choose_engine()
-    assert [os.environ[name] for name in names] == ["1", "1", "1"]
+    assert {os.environ[name] for name in chosen} == {"1"}
+    # Which of the two counts, OpenMP knows.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    _compat.choose_engine()
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_openmp_hears_for_how_long_to_spin():
+    """It reads that once, when it loads."""
+    env = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    process = subprocess.run(
+        [sys.executable, "-c", "import d2l_mlp"],
+        env=env | {"OMP_DISPLAY_ENV": "verbose"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert "GOMP_SPINCOUNT = '20000'" in process.stderr
