@@ -139,8 +139,9 @@ def choose_engine() -> None:
     team waits for its slowest thread. By default it waits by spinning for some 10 ms,
     and so takes from that thread the processor that it wants. With another program
     looping, on a Xeon of model 167, an epoch took 2.3 to 7 s hybridized and 10 to 16 s
-    plain so; after fifteen times fewer spins 1.4 to 2.3 s and 3.7 to 4.3 s. Without
-    another program it took the same, and with still fewer up to 6 % more.
+    plain so; after fifteen times fewer spins 1.4 to 2.4 s and 3.7 to 4.3 s. Without
+    another program it took the same; with still fewer it took longer, from 6 % (plain,
+    10,000 spins) to half as long again (hybridized, 1,000).
     """
     os.environ.setdefault("MXNET_ENGINE_TYPE", "NaiveEngine")
     if "OMP_NUM_THREADS" not in os.environ:

@@ -22,8 +22,8 @@ except (ImportError, OSError):
     # Without the extra "fast", or where numba, or its library, does not load.
     compiled = None  # type: ignore[assignment]
 
-#: For how long Python, and so Ctrl-C, waits for compiled code, in seconds; for a batch
-#: in any case.
+#: For how long Python, and so Ctrl-C, waits for compiled code, in seconds; but never
+#: less than one batch.
 MOMENT = 0.1
 
 
@@ -55,8 +55,8 @@ class Bound:
         self._backward = partial(
             _LIB.MXExecutorBackwardEx, handle, num_heads, heads, is_train
         )
-        # How many batches are likely to take a moment.
-        self._at_once = 1
+        # How many batches are likely to take a moment, by whether they are learnt from.
+        self._at_once = {False: 1, True: 1}
         if compiled is not None:
             X, y = self.views
             X = X.reshape(len(X), -1)
@@ -107,7 +107,7 @@ class Bound:
         factors = 1.0 if factor is None else float(factor), float(kept)
         start = 0
         while start < len(chunk):
-            part = slice(start, start + self._at_once)
+            part = slice(start, start + self._at_once[descends])
             where = self._memory, self._weights(none=not descends)
             results = losses[part], correct[part]
             begun = time.perf_counter()
@@ -124,10 +124,10 @@ class Bound:
                 self.check_labels()
             check_call(status)
             seconds = time.perf_counter() - begun
-            if seconds < MOMENT / 2 and self._at_once < len(chunk):
-                self._at_once *= 2
+            if seconds < MOMENT / 2 and self._at_once[descends] < len(chunk):
+                self._at_once[descends] *= 2
             elif seconds > MOMENT:
-                self._at_once = max(self._at_once // 2, 1)
+                self._at_once[descends] = max(self._at_once[descends] // 2, 1)
             start = part.stop
         return losses.tolist(), correct.tolist()
 

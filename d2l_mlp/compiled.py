@@ -1,6 +1,6 @@
 """Batch after batch through a bound graph, without Python between them.
 
-numba compiles ``run`` when it is first called, in some 2 s, and keeps the result beside
+numba compiles ``run`` when it is first called, in some 3 s, and keeps the result beside
 this file or, where it may not write there, in the user's cache. A step of the chapter's
 run is 1 ms of arithmetic, beside which Python's part of it shows.
 
@@ -8,8 +8,8 @@ It uses numba's OpenMP layer, unless ``NUMBA_THREADING_LAYER`` names another, wi
 many threads as MXNet has.
 
 Raises:
-    ImportError: on import, where numba is missing, does not know this numpy, or is told
-        not to compile (``NUMBA_DISABLE_JIT``).
+    ImportError: on import, where numba is missing, does not know this numpy, lacks the
+        layer that it is told to use, or is told not to compile (``NUMBA_DISABLE_JIT``).
 """
 
 from __future__ import annotations
@@ -281,3 +281,9 @@ def compile_now() -> None:
     weights = Weights(none[:, 0], none[:, 0], none[:, 0])
     results = np.zeros(0), np.zeros(0, np.int64)
     run(memory, weights, images, labels, none, True, True, 1.0, 1.0, *results)
+
+
+try:
+    _team()
+except ValueError as error:
+    raise ImportError(str(error)) from None

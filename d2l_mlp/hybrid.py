@@ -250,7 +250,7 @@ class HybridStep:
     def _bind_to_memory(
         self, traced: graph.Graph, X: nd.NDArray, y: nd.NDArray
     ) -> Bound:
-        """Bind with weights that all shapes share, and gradients for the trainer."""
+        """Bind with weights that all shapes share, and memory for their gradients."""
         arrays = traced.arrays | {n: self._transposed[n] for n in traced.transposed}
         params = self._params_in(arrays)
         if self._trainer is not None:

@@ -72,7 +72,7 @@ class BatchLoader:
     def orders(self) -> Iterator[np.ndarray]:
         """Start a new pass, and yield which images each batch has, int64 ``(batch,)``.
 
-        What else gives batches of these images, ``chunks`` for one, asks here.
+        Every way to give batches starts here.
         """
         order = np.arange(len(self.labels))
         if self.shuffle:
@@ -92,7 +92,7 @@ class BatchLoader:
 
     @property
     def gives_chunks(self) -> bool:
-        """Whether its arrays lie in memory as a batch has them, in one piece each."""
+        """Whether chunks give what a pass over it gives."""
         # A subclass may have its own way to give batches.
         own = all(
             getattr(type(self), name) is getattr(BatchLoader, name)

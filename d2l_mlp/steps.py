@@ -37,7 +37,7 @@ class Step(Protocol):
         """Return the batches of ``data_iter``, up to ``num_images`` at a time."""
 
     def prepare(self, part: Part) -> bool:
-        """Make ready for batches like this; tell if the net may draw random numbers."""
+        """Make ready for such batches; tell if the net may draw random numbers."""
 
     def pull(self) -> None:
         """Take up what the parameters hold now."""
@@ -169,7 +169,7 @@ class AutoStep:
         return self.step.feed(data_iter, num_images)
 
     def prepare(self, part: Part) -> bool:
-        """Make ready for batches like this."""
+        """Make ready for batches like these."""
         return self._try(lambda step: step.prepare(part))
 
     def pull(self) -> None:

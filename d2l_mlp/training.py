@@ -25,7 +25,7 @@ from .steps import sgd as sgd
 LearningRate = float | Callable[[int], float]
 
 #: How many images a static graph may take without a stop at Python, in whole batches.
-#: To stop at each of the chapter's would take 6 % more of an epoch, so it is 0.5.
+#: A stop after each of the chapter's costs 6 % of an epoch, after every 32 of them 0.5.
 IMAGES_AT_ONCE = 8192
 
 

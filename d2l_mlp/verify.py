@@ -44,7 +44,7 @@ class Verification:
         bound: the graph in memory; its inputs are overwritten.
         plain: the net.
         weights: the parameters as they stand in the graph, by name; left as they were.
-        descends: whether the backward pass updates the weights.
+        descends: whether the graph descends by itself, without a trainer.
     """
 
     traced: Graph

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from unittest import mock
 
-from d2l_mlp import compiled, data, hybrid, models, training
+from d2l_mlp import bound, compiled, data, hybrid, models, training
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ for kind in (data.BatchLoader, test_compiled.OneByOne):
 """
 
 
-def test_and_so_they_are_with_a_team_of_threads():
+def test_the_bits_are_those_too_with_a_team_of_threads():
     """Wherever this runs, of two threads: make test sets one."""
     chunked, one_by_one = in_a_process(TEAM, OMP_NUM_THREADS="2").splitlines()
     assert chunked == one_by_one
@@ -89,7 +89,7 @@ def test_and_so_they_are_with_a_team_of_threads():
     [{"lr": lambda num_updates: 0.1}, {"on_batch": lambda batch: batch.sync()}],
     ids=["schedule", "on_batch"],
 )
-def test_so_they_are_with_a_stop_at_each_batch(fashion_mnist, options):
+def test_the_bits_are_the_same_with_a_stop_at_each_batch(fashion_mnist, options):
     found = train(fashion_mnist, data.BatchLoader, **options)
     assert found == train(fashion_mnist, data.BatchLoader)
 
@@ -103,7 +103,9 @@ def test_a_schedule_is_followed_from_batch_to_batch(fashion_mnist):
     assert found != train(fashion_mnist, data.BatchLoader)
 
 
-def test_so_they_are_of_parameters_that_compiled_code_cannot_update(fashion_mnist):
+def test_the_bits_are_the_same_of_parameters_that_compiled_code_cannot_update(
+    fashion_mnist,
+):
     def net(params):
         doubles = [param.astype("float64") for param in params]
         for param in doubles:
@@ -116,14 +118,14 @@ def test_so_they_are_of_parameters_that_compiled_code_cannot_update(fashion_mnis
     assert found == train(fashion_mnist, OneByOne, net=net)
 
 
-def test_so_they_are_with_dropout_and_a_seed(fashion_mnist):
+def test_the_bits_are_the_same_with_dropout_and_a_seed(fashion_mnist):
     options = {"net": lambda params: models.make_net(params, 0.2), "seed": 1}
     found = train(fashion_mnist, data.BatchLoader, **options)
     assert found == train(fashion_mnist, OneByOne, **options)
     assert found != train(fashion_mnist, data.BatchLoader, **options | {"seed": 2})
 
 
-def test_so_they_are_with_a_gluon_trainer(fashion_mnist):
+def test_the_bits_are_the_same_with_a_gluon_trainer(fashion_mnist):
     ends = []
     for kind in (data.BatchLoader, OneByOne):
         training.seed_everything(0)
@@ -135,7 +137,10 @@ def test_so_they_are_with_a_gluon_trainer(fashion_mnist):
         run = training.train_epochs(
             twin, loader, loader, loss, 2, 128, trainer=trainer, hybridize=True
         )
-        ends.append(([str(result) for result in run], twin[0].weight.data().asnumpy()))
+        with mock.patch.object(compiled, "run", wraps=compiled.run) as ran:
+            lines = [str(result) for result in run]
+        assert ran.called == (kind is not OneByOne)
+        ends.append((lines, twin[0].weight.data().asnumpy()))
     assert ends[0][0] == ends[1][0]
     np.testing.assert_array_equal(ends[0][1], ends[1][1])
 
@@ -191,6 +196,26 @@ def test_mxnet_keeps_its_number_of_threads(tmp_path, threads):
     ).split()
     assert found[:2] == found[2:4] and found[0] == str(threads)
     assert found[4] == str(threads > 1)
+
+
+@pytest.mark.parametrize(
+    ("moment", "pieces"), [(0.0, [1] * 8), (1e9, [1, 2, 4, 1])], ids=["long", "short"]
+)
+def test_a_chunk_is_taken_in_pieces_of_a_moment(
+    fashion_mnist, monkeypatch, moment, pieces
+):
+    """Ctrl-C waits for one: as many batches as take so long, and one at least."""
+    monkeypatch.setattr(bound, "MOMENT", moment)
+    loader = data.BatchLoader(
+        fashion_mnist.train_images[:800], fashion_mnist.train_labels[:800], 100
+    )
+    params = models.init_params(16)
+    step = hybrid.hybridize(models.make_net(params), params, loss, 100, 0.1)
+    (chunk,) = step.feed(loader, 800)
+    for take in (step.train, step.count):
+        with mock.patch.object(compiled, "run", wraps=compiled.run) as ran:
+            assert len(take(chunk)) == 8
+        assert [len(call.args[4]) for call in ran.call_args_list] == pieces
 
 
 def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
@@ -259,6 +284,8 @@ def test_without_numba_all_goes_on_in_python():
     lines = in_a_process(with_it)
     assert in_a_process(WITHOUT_NUMBA) == lines and lines.count("\n") == 2
     assert in_a_process(with_it, NUMBA_DISABLE_JIT="1") == lines
+    # A layer that is not there: its package is not installed.
+    assert in_a_process(with_it, NUMBA_THREADING_LAYER="tbb") == lines
 
 
 FORKED = """
