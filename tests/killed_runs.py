@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from d2l_mlp import data, models, resuming
+from d2l_mlp import compiled, data, models, resuming
 from d2l_mlp.checkpoint_folder import Folder
 from d2l_mlp.run import Run, Settings
 
@@ -26,6 +26,9 @@ import gluoncv.utils.random  # noqa: F401
 import portalocker  # noqa: F401
 import safetensors.numpy  # noqa: F401
 from mxnet import nd
+
+# Else most of a run's processor time would be numba's, and few be killed in training.
+compiled.compile_now()
 
 
 def train(found, settings, dropout, path, end):
