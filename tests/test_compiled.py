@@ -1,8 +1,5 @@
 """Chunks in compiled code do what batches one by one do, bit for bit."""
 
-import os
-import subprocess
-import sys
 from unittest import mock
 
 from d2l_mlp import bound, compiled, data, hybrid, models, training
@@ -14,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from mxnet import gluon, nd
 from mxnet.gluon import loss as gloss
-from numba.core import caching
 
 loss = gloss.SoftmaxCrossEntropyLoss()
 
@@ -53,35 +49,6 @@ def test_the_bits_are_those_of_batches_one_by_one(fashion_mnist, num_hiddens, wd
     options = {"num_hiddens": num_hiddens, "wd": wd}
     found = train(fashion_mnist, data.BatchLoader, **options)
     assert found == train(fashion_mnist, OneByOne, **options)
-
-
-def in_a_process(script, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-TEAM = """
-import sys
-sys.path.insert(0, "tests")
-from d2l_mlp import compiled, data
-import test_compiled
-splits = data.load_fashion_mnist()
-assert compiled._team()
-for kind in (data.BatchLoader, test_compiled.OneByOne):
-    print(test_compiled.train(splits, kind, (300, 300), wd=0.01))
-"""
-
-
-def test_the_bits_are_those_too_with_a_team_of_threads():
-    """Wherever this runs, of two threads: make test sets one."""
-    chunked, one_by_one = in_a_process(TEAM, OMP_NUM_THREADS="2").splitlines()
-    assert chunked == one_by_one
 
 
 @pytest.mark.parametrize(
@@ -177,27 +144,6 @@ def test_labels_of_another_kind_are_taken_as_they_are(fashion_mnist):
     assert not loader.gives_chunks
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_mxnet_keeps_its_number_of_threads(tmp_path, threads):
-    """numba's layer, which compiling starts as well, would set one of its own."""
-    script = (
-        "from d2l_mlp import compiled\n"
-        "openmp = compiled._openmp\n"
-        "before = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
-        "compiled.compile_now()\n"
-        "now = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
-        "print(*before, *now, compiled._team())"
-    )
-    found = in_a_process(
-        script,
-        OMP_NUM_THREADS=str(threads),
-        NUMBA_NUM_THREADS="8",
-        NUMBA_CACHE_DIR=str(tmp_path),
-    ).split()
-    assert found[:2] == found[2:4] and found[0] == str(threads)
-    assert found[4] == str(threads > 1)
-
-
 @pytest.mark.parametrize(
     ("moment", "pieces"), [(0.0, [1] * 8), (1e9, [1, 2, 4, 1])], ids=["long", "short"]
 )
@@ -267,79 +213,3 @@ def test_right_answers_are_counted_as_numpy_does(scores, label):
     y = np.full(len(scores), label, np.int32)
     expected = np.count_nonzero(scores.argmax(axis=1) == y)
     assert compiled._count_correct(scores, y) == expected
-
-
-WITHOUT_NUMBA = """
-import sys
-sys.modules["numba"] = None
-from d2l_mlp import run
-settings = run.Settings((16,), num_epochs=2, hybridize=True)
-for result in run.Run(settings).epochs(): print(result)
-assert "d2l_mlp.bound" in sys.modules and "d2l_mlp.compiled" not in sys.modules
-"""
-
-
-def test_without_numba_all_goes_on_in_python():
-    with_it = "\n".join(WITHOUT_NUMBA.splitlines()[3:-1])
-    lines = in_a_process(with_it)
-    assert in_a_process(WITHOUT_NUMBA) == lines and lines.count("\n") == 2
-    assert in_a_process(with_it, NUMBA_DISABLE_JIT="1") == lines
-    # A layer that is not there: its package is not installed.
-    assert in_a_process(with_it, NUMBA_THREADING_LAYER="tbb") == lines
-
-
-FORKED = """
-import multiprocessing
-from d2l_mlp import run
-settings = run.Settings((16,), num_epochs=1, hybridize=True)
-def train():
-    for result in run.Run(settings).epochs(): print(result, flush=True)
-train()
-process = multiprocessing.get_context("fork").Process(target=train)
-process.start()
-process.join()
-assert process.exitcode == 0, process.exitcode
-"""
-
-
-def test_a_forked_process_trains_too():
-    """numba ends one that would use OpenMP after its parent did."""
-    first, second = in_a_process(FORKED, OMP_NUM_THREADS="2").splitlines()
-    assert first.split()[:2] == second.split()[:2] == ["epoch", "1,"]
-
-
-KEPT = """
-from d2l_mlp import compiled, run
-compiled.compile_now() if {early} else None
-settings = run.Settings((16,), num_epochs=1, hybridize=True)
-for result in run.Run(settings).epochs(): print(result)
-print(sum(compiled._run.stats.cache_misses.values()))
-"""
-
-
-def test_what_was_compiled_once_is_kept(tmp_path):
-    """Before the first run, for it and all that follow."""
-    for early, misses in ((True, 1), (False, 0)):
-        script = KEPT.format(early=early)
-        lines = in_a_process(script, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
-        assert lines[-1] == str(misses), lines
-
-
-NO_ROOM = """
-from numba.core import caching
-def save(self, key, data):
-    print("no room")
-    raise OSError(28, "No space left on device")
-caching.IndexDataCacheFile.save = save
-from d2l_mlp import run
-settings = run.Settings((16,), num_epochs=1, hybridize=True)
-for result in run.Run(settings).epochs(): print(result)
-"""
-
-
-def test_code_that_cannot_be_kept_runs_all_the_same(tmp_path, monkeypatch):
-    """Where the disk is full, and where no folder can be written to."""
-    lines = in_a_process(NO_ROOM, NUMBA_CACHE_DIR=str(tmp_path)).splitlines()
-    assert lines[0] == "no room" and lines[-1].startswith("epoch 1,")
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    assert compiled._kept(lambda x: x + 1)(1) == 2
