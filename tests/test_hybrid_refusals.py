@@ -1,6 +1,8 @@
 """What cannot be a graph, or is no batch, is refused; never silently wrong."""
 
-from d2l_mlp import graph, hybrid, models, training
+import warnings
+
+from d2l_mlp import data, graph, hybrid, models, training
 
 import numpy as np
 import pytest
@@ -111,6 +113,25 @@ def test_or_trained_without_one_when_asked(batch, make):
         ends.append(([str(result) for result in results], params[0].asnumpy()))
     assert ends[0][0] == ends[1][0]
     np.testing.assert_array_equal(ends[0][1], ends[1][1])
+
+
+def test_a_loaders_chunks_are_trained_on_without_a_graph_too(fashion_mnist):
+    loader = data.BatchLoader(
+        fashion_mnist.train_images[:600], fashion_mnist.train_labels[:600], 256
+    )
+    ends = []
+    for hybridize in (False, "auto"):
+        training.seed_everything(0)
+        params = models.init_params(8)
+        arguments = (branching(params), loader, loader, loss, 2, 256, params, 0.1)
+        run = training.train_epochs(*arguments, hybridize=hybridize)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", UserWarning)
+            lines = [str(result) for result in run]
+        told = [str(w.message) for w in warned if "without a graph" in str(w.message)]
+        assert len(told) == (hybridize == "auto")
+        ends.append((lines, params[0].asnumpy().tobytes()))
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.parametrize("options", [{}, {"static_alloc": True, "static_shape": True}])
