@@ -11,6 +11,7 @@ Raises:
         an ``ImportError`` that names the cause and what mends it.
 """
 
+import contextlib
 import sys
 
 if sys.version_info < (3, 10):  # noqa: UP036  # a checkout meets them; pip refuses
@@ -30,7 +31,8 @@ __version__ = "0.1.0"
 # A command tells of a broken MXNet in its own words, and `doctor` runs without it.
 if _compat.run_as_command():
     _stop.end_at_once()
-    _compat.prepare()
+    with contextlib.suppress(_compat.MXNetUnavailable):
+        _compat.prepare()
 else:
     _compat.load_mxnet()
 

@@ -58,6 +58,12 @@ class Chunk:
         """Yield the X and y of each batch, in new arrays."""
         return map(self._loader.take, self.orders)
 
+    def num_fitting(self, classes: int) -> int:
+        """Return how many batches come before one with labels beyond ``classes``."""
+        labels = self.labels.take(self.orders)
+        beyond = ((labels < 0) | (labels >= classes)).any(axis=1)
+        return int(beyond.argmax()) if beyond.any() else len(self)
+
     def __len__(self) -> int:
         """Return the number of batches."""
         return len(self.orders)

@@ -1,43 +1,45 @@
 """Batch after batch through a bound graph, without Python between them.
 
-numba compiles ``run`` when it is first called, in some 3 s, and keeps the result beside
-this file or, where it may not write there, in the user's cache. A step of the chapter's
-run is 1 ms of arithmetic, beside which Python's part of it shows.
+numba compiles the loop when it is first called, in some 3 s, and keeps the result
+beside this file or, where it may not write there, in the user's cache.
 
-It uses numba's OpenMP layer, unless ``NUMBA_THREADING_LAYER`` names another, with as
-many threads as MXNet has.
+A batch is cut into pieces (see ``bound.num_pieces``), each with a graph of its own. The
+calling thread computes them, and one helper where there is a processor for it: whoever
+is free takes the next piece, then its share of the update. They meet twice a step, and
+neither waits for a piece that nobody has begun. So a helper that the system has put
+aside costs little, and which thread computed what changes no bit.
 
 Raises:
-    ImportError: on import, where numba is missing, does not know this numpy, lacks the
-        layer that it is told to use, or is told not to compile (``NUMBA_DISABLE_JIT``).
+    ImportError: on import, where numba is missing, does not know this numpy, or is told
+        not to compile (``NUMBA_DISABLE_JIT``).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, NamedTuple
 
 import llvmlite.binding
 import numba
 import numpy as np
-from mxnet.base import _LIB
-from numba import carray, njit, prange, types
+from llvmlite import ir
+from mxnet.base import _LIB, check_call
+from numba import carray, njit, types
 from numba.extending import intrinsic
 
-#: Elements from which on a team of threads is quicker than one.
-LARGE = 2**16
-#: Status of a batch whose labels are beyond the scores. MXNet's own are 0 and -1.
-BAD_LABELS = 1
+from . import _compat
+
+#: Looks at a number that another thread is to change before a thread sleeps: some 3 µs.
+#: Pieces end at about the same time, and to wake a thread takes longer.
+LOOKS = 2000
 _OPTIONS = {"error_model": "numpy", "nogil": True}
 
 if numba.config.DISABLE_JIT:
     raise ImportError("numba is told not to compile")
-if numba.config.THREADING_LAYER == "default":
-    # The team that MXNet computes with: two teams would fight for the processors.
-    numba.config.THREADING_LAYER = "omp"
-_openmp = ctypes.CDLL("libgomp.so.1")
 
 # By name, since compiled code that holds an address cannot be kept.
 llvmlite.binding.load_library_permanently(_LIB._name)
@@ -49,39 +51,45 @@ _backward = types.ExternalFunction(
     types.int32(types.intp, types.uint32, types.intp, types.int32),
 )
 _wait = types.ExternalFunction("MXNDArrayWaitAll", types.int32())
+_sleep = types.ExternalFunction("sem_wait", types.int32(types.intp))
+_wake = types.ExternalFunction("sem_post", types.int32(types.intp))
 
 
 class Memory(NamedTuple):
-    """Where a bound graph reads and writes.
+    """Where a bound graph reads and writes; addresses are int64, one for each piece.
 
     Attributes:
-        executor: address of MXNet's.
-        heads: address of the handles of what the outputs' gradients are multiplied by.
+        executors: addresses of MXNet's.
+        heads: addresses of handles: what the outputs' gradients are multiplied by.
         num_heads: how many these are.
-        factor: float32 ``(1,)``, the first of them, the loss's.
+        starts: int64 ``(pieces + 1,)``: where in the batch each piece starts and ends.
         X: float32 ``(batch, pixels)``.
         y: int32 ``(batch,)``.
-        loss: float32 or float64 ``(1,)``, summed over the batch.
-        scores: float32 or float64 ``(batch, classes)``.
+        losses: addresses of the losses ``(1,)``, summed over a piece.
+        scores: addresses of the scores ``(piece, classes)``.
+        classes: how many.
+        doubles: whether losses and scores are float64, not float32.
     """
 
-    executor: int
-    heads: int
+    executors: np.ndarray
+    heads: np.ndarray
     num_heads: int
-    factor: np.ndarray
+    starts: np.ndarray
     X: np.ndarray
     y: np.ndarray
-    loss: np.ndarray
+    losses: np.ndarray
     scores: np.ndarray
+    classes: int
+    doubles: bool
 
 
 class Weights(NamedTuple):
-    """Where the weights lie, all of float32: int64, an entry for each.
+    """Where the weights lie, all of float32: int64.
 
     Attributes:
-        addresses: of their memory.
-        gradients: of their gradients' memory.
-        sizes: in elements.
+        addresses: of their memory, ``(weights,)``.
+        gradients: of their gradients' memory, ``(pieces, weights)``.
+        sizes: in elements, ``(weights,)``.
     """
 
     addresses: np.ndarray
@@ -89,18 +97,10 @@ class Weights(NamedTuple):
     sizes: np.ndarray
 
 
-def _team() -> bool:
-    """Tell whether MXNet has more than one thread here, and have numba use as many.
-
-    In a forked process it has one, see ``_compat``; numba's layer would end that.
-    """
-    threads, levels = _openmp.omp_get_max_threads(), _openmp.omp_get_max_active_levels()
-    # At the first call this starts numba's layer, which code that was kept does not do
-    # by itself, and which gives OpenMP, so MXNet too, numbers of its own.
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    _openmp.omp_set_num_threads(threads)
-    _openmp.omp_set_max_active_levels(levels)
-    return threads > 1
+#: What the two threads tell each other by, each number in a cache line of its own: the
+#: next task, how many are done, why to stop, and whether each thread sleeps.
+_NEXT, _DONE, _STATUS, _ASLEEP = 0, 8, 16, 24
+_NUMBERS = 48
 
 
 def _kept(function: Callable) -> Any:
@@ -127,41 +127,42 @@ def _pointer(typing_context: Any, address: Any) -> Any:
     return types.voidptr(types.intp), generate
 
 
+def _atomic(build: Callable, result: types.Type, num_values: int) -> Any:
+    """Return an operation on a number of memory that all threads see in one order."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pointer = builder.inttoptr(values[0], ir.IntType(64).as_pointer())
+        built = build(builder, pointer, *values[1:])
+        return context.get_dummy_value() if result == types.void else built
+
+    signature = result(types.intp, *[types.int64] * num_values)
+    if num_values == 0:
+        return intrinsic(lambda typing_context, address: (signature, generate))
+    if num_values == 1:
+        return intrinsic(lambda typing_context, address, a: (signature, generate))
+    return intrinsic(lambda typing_context, address, a, b: (signature, generate))
+
+
+def _build_exchange(builder: Any, pointer: Any, old: Any, new: Any) -> Any:
+    pair = builder.cmpxchg(pointer, old, new, "seq_cst", "seq_cst")
+    return builder.zext(builder.extract_value(pair, 1), ir.IntType(64))
+
+
+_get = _atomic(lambda b, p: b.load_atomic(p, "seq_cst", 8), types.int64, 0)
+_set = _atomic(lambda b, p, v: b.store_atomic(v, p, "seq_cst", 8), types.void, 1)
+_add = _atomic(lambda b, p, v: b.atomic_rmw("add", p, v, "seq_cst"), types.int64, 1)
+_exchange = _atomic(_build_exchange, types.int64, 2)
+
+
 @njit(error_model="numpy")
-def _take(images, labels, batch, X, y, k):
+def _gather(images, labels, batch, start, stop, X, y):
     # The bits of loader.BatchLoader.take.
-    y[k] = labels[batch[k]]
-    for j in range(X.shape[1]):
-        X[k, j] = np.float32(images[batch[k], j]) / np.float32(255)
-
-
-@njit(error_model="numpy", parallel=True)
-def _take_all_by_team(images, labels, batch, X, y):
-    for k in prange(len(batch)):
-        _take(images, labels, batch, X, y, k)
-
-
-@njit(error_model="numpy")
-def _take_all(images, labels, batch, X, y):
-    for k in range(len(batch)):
-        _take(images, labels, batch, X, y, k)
-
-
-@njit(error_model="numpy", parallel=True)
-def _add_by_team(weight, kept, gradient):
-    for j in prange(len(weight)):
-        weight[j] = weight[j] * kept + gradient[j]
-
-
-@njit(error_model="numpy")
-def _add(weight, kept, gradient):
-    for j in range(len(weight)):
-        weight[j] = weight[j] * kept + gradient[j]
-
-
-@njit(error_model="numpy")
-def _fit(y, classes):
-    return y.min() >= 0 and y.max() < classes
+    for k in range(start, stop):
+        # Read once: X might lie over it, as far as the compiler knows.
+        i = batch[k]
+        y[k] = labels[i]
+        for j in range(X.shape[1]):
+            X[k, j] = np.float32(images[i, j]) / np.float32(255)
 
 
 @njit(error_model="numpy")
@@ -180,55 +181,105 @@ def _count_correct(scores, y):
 
 
 @njit(error_model="numpy")
-def _descend(memory, weights, kept, by_team):
-    status = _backward(memory.executor, memory.num_heads, memory.heads, 1) or _wait()
+def _learn(memory, images, labels, batch, piece, is_train, descends, losses, correct):
+    start, stop = memory.starts[piece], memory.starts[piece + 1]
+    y = memory.y[start:stop]
+    _gather(images, labels, batch, start, stop, memory.X, memory.y)
+    # NaiveEngine is done when it returns, another not before one waits for it.
+    status = _forward(memory.executors[piece], is_train) or _wait()
     if status:
         return status
-    for i in range(len(weights.sizes)):
-        size = weights.sizes[i]
-        weight = carray(_pointer(weights.addresses[i]), size, np.float32)
-        gradient = carray(_pointer(weights.gradients[i]), size, np.float32)
-        if by_team and size > LARGE:
-            _add_by_team(weight, kept, gradient)
-        else:
-            _add(weight, kept, gradient)
+    shape = (stop - start, memory.classes)
+    loss, scores = _pointer(memory.losses[piece]), _pointer(memory.scores[piece])
+    if memory.doubles:
+        losses[piece] = carray(loss, 1, np.float64)[0]
+        correct[piece] = _count_correct(carray(scores, shape, np.float64), y)
+    else:
+        losses[piece] = carray(loss, 1, np.float32)[0]
+        correct[piece] = _count_correct(carray(scores, shape, np.float32), y)
+    if descends:
+        heads = memory.num_heads, memory.heads[piece]
+        status = _backward(memory.executors[piece], heads[0], heads[1], 1) or _wait()
     return status
 
 
+@njit(error_model="numpy")
+def _update(weights, share, kept):
+    """Move a share of each weight: kept * weight + the sum of the pieces' gradients."""
+    pieces = len(weights.gradients)
+    for i in range(len(weights.sizes)):
+        start = weights.sizes[i] * share // pieces
+        size = weights.sizes[i] * (share + 1) // pieces - start
+        weight = carray(_pointer(weights.addresses[i] + 4 * start), size, np.float32)
+        first = weights.gradients[0, i] + 4 * start
+        gradient = carray(_pointer(first), size, np.float32)
+        if pieces == 1:
+            for j in range(size):
+                weight[j] = weight[j] * kept + gradient[j]
+        else:
+            second = weights.gradients[1, i] + 4 * start
+            other = carray(_pointer(second), size, np.float32)
+            for j in range(size):
+                weight[j] = weight[j] * kept + (gradient[j] + other[j])
+
+
 @_kept
-def _run(
+def _work(
+    me,
+    numbers,
+    semaphores,
     memory,
     weights,
     images,
     labels,
-    orders,
+    batches,
     is_train,
     descends,
-    factor,
     kept,
-    by_team,
     losses,
     correct,
 ):
-    memory.factor[0] = factor
-    for i in range(len(orders)):
-        if by_team and memory.X.size > LARGE:
-            _take_all_by_team(images, labels, orders[i], memory.X, memory.y)
+    """Do tasks until none is left; return 0, or MXNet's status."""
+    next_task, done = numbers + 8 * _NEXT, numbers + 8 * _DONE
+    failed, asleep = numbers + 8 * _STATUS, numbers + 8 * _ASLEEP
+    pieces = len(memory.executors)
+    # A step has a task for each piece, then one for each share of the update.
+    phases = 2 if descends else 1
+    total = len(batches) * phases * pieces
+    while True:
+        task = min(_get(next_task), total)
+        # All tasks of earlier phases, or at the end all.
+        needed = task // pieces * pieces
+        looks = 0
+        while _get(done) < needed and looks < LOOKS and not _get(failed):
+            looks += 1
+        if _get(failed):
+            return 0
+        if _get(done) < needed:
+            _set(asleep + 64 * me, 1)
+            if _get(done) < needed and not _get(failed):
+                _sleep(semaphores[me])
+            _set(asleep + 64 * me, 0)
+            continue
+        if task == total:
+            return 0
+        if not _exchange(next_task, task, task + 1):
+            continue
+        i, piece = task // (phases * pieces), task % pieces
+        status = 0
+        if task // pieces % phases == 0:
+            how = is_train, descends
+            batch, results = batches[i], (losses[i], correct[i])
+            status = _learn(memory, images, labels, batch, piece, *how, *results)
         else:
-            _take_all(images, labels, orders[i], memory.X, memory.y)
-        if not _fit(memory.y, memory.scores.shape[1]):
-            return BAD_LABELS
-        # NaiveEngine is done when it returns, another not before one waits for it.
-        status = _forward(memory.executor, is_train) or _wait()
+            _update(weights, piece, np.float32(kept))
+        if status:
+            _set(failed, 1)
+        finished = _add(done, 1) + 1
+        if (finished % pieces == 0 or status) and _get(asleep + 64 * (1 - me)):
+            _wake(semaphores[1 - me])
         if status:
             return status
-        losses[i] = memory.loss[0]
-        correct[i] = _count_correct(memory.scores, memory.y)
-        if descends:
-            status = _descend(memory, weights, np.float32(kept), by_team)
-            if status:
-                return status
-    return 0
 
 
 def run(
@@ -236,54 +287,94 @@ def run(
     weights: Weights,
     images: np.ndarray,
     labels: np.ndarray,
-    orders: np.ndarray,
+    batches: np.ndarray,
     is_train: bool,
     descends: bool,
-    factor: float,
     kept: float,
     losses: np.ndarray,
     correct: np.ndarray,
-) -> int:
-    """Take batch after batch through a graph; return 0, or why it stopped at one.
-
-    That is ``BAD_LABELS``, or -1 for an error of MXNet's. The batches before it count.
+) -> None:
+    """Take batch after batch through a graph.
 
     Args:
         memory: the graph's.
         weights: those that it is to move.
         images: uint8 ``(n, pixels)``.
-        labels: int32 ``(n,)``.
-        orders: int64 ``(batches, batch)``: which images each batch has.
+        labels: int32 ``(n,)``, within the graph's classes.
+        batches: int64 ``(batches, batch)``: which images each batch has.
         is_train: whether the forward pass is one of training.
-        descends: whether to go back and descend: to multiply the weights by ``kept``,
-            and add ``factor`` times their gradients.
-        factor: see there.
+        descends: whether to go back and move the weights: to multiply them by ``kept``,
+            and add their gradients.
         kept: see there.
-        losses: float64 ``(batches,)``, to be filled.
-        correct: int64 ``(batches,)``, to be filled.
+        losses: float64 ``(batches, pieces)``, to be filled.
+        correct: int64 ``(batches, pieces)``, to be filled.
+
+    Raises:
+        MXNetError: from MXNet.
     """
-    how = is_train, descends, factor, kept, _team()
-    arguments = memory, weights, images, labels, orders, *how, losses, correct
+    # From the first address that begins a cache line.
+    numbers = np.zeros(_NUMBERS + 8, np.int64)
+    places = [_semaphore(), _semaphore()]
+    arguments = (
+        -(-numbers.ctypes.data // 64) * 64,
+        np.array([ctypes.addressof(place) for place in places]),
+        memory,
+        weights,
+        images,
+        labels,
+        batches,
+        is_train,
+        descends,
+        kept,
+        losses,
+        correct,
+    )
+    if len(memory.executors) == 1 or _compat.num_threads() == 1:
+        return _take_part(0, *arguments)
+    helping = _helper().submit(_take_part, 1, *arguments)
     try:
-        return _run(*arguments)
+        _take_part(0, *arguments)
+    finally:
+        # One that never began, as beside another thread's graph, is not waited for.
+        if not helping.cancel():
+            helping.result()
+
+
+def _take_part(me: int, *arguments: Any) -> None:
+    try:
+        status = _work(me, *arguments)
     except OSError:
         # What was kept cannot be read, or the disk is full.
-        return _unkept(_run.py_func)(*arguments)
+        status = _unkept(_work.py_func)(me, *arguments)
+    # What went wrong MXNet tells the thread in which it did.
+    check_call(status)
+
+
+def _semaphore() -> Any:
+    """Return the memory of one that stands at 0; glibc's has at most 32 bytes."""
+    place = ctypes.create_string_buffer(64)
+    ctypes.CDLL(None).sem_init(place, 0, 0)
+    return place
+
+
+@cache
+def _helper() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "d2l_mlp helper")
+
+
+# A forked process has none of its parent's threads.
+os.register_at_fork(after_in_child=_helper.cache_clear)
 
 
 def compile_now() -> None:
     """Compile what ``run`` wants, or load what was kept of it; no batch is taken."""
     one, none = np.zeros((1, 1), np.float32), np.zeros((0, 1), np.int64)
-    y = np.zeros(1, np.int32)
-    memory = Memory(0, 0, 0, one[0], one, y, one[0], one)
+    address, y = np.zeros(1, np.int64), np.zeros(1, np.int32)
+    memory = Memory(
+        address, address, 0, np.arange(2), one, y, address, address, 1, False
+    )
     images, labels = np.zeros((1, 1), np.uint8), y.copy()
     images.flags.writeable = labels.flags.writeable = False
-    weights = Weights(none[:, 0], none[:, 0], none[:, 0])
-    results = np.zeros(0), np.zeros(0, np.int64)
-    run(memory, weights, images, labels, none, True, True, 1.0, 1.0, *results)
-
-
-try:
-    _team()
-except ValueError as error:
-    raise ImportError(str(error)) from None
+    weights = Weights(none[:, 0], none.reshape(1, 0), none[:, 0])
+    results = np.zeros((0, 1)), np.zeros((0, 1), np.int64)
+    run(memory, weights, images, labels, none, True, True, 1.0, *results)

@@ -8,6 +8,7 @@ step.sync()                      # params hold what was learned
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from mxnet import MXNetError, gluon, nd
 
 from . import _checks, _values, graph, rewrites, verify
-from .bound import Bound, bind
+from .bound import Bound, OwnThread, bind, num_pieces
 from .chunk import Chunk, Part, pairs
 from .graph import NotTraceable, name_of
 from .loader import BatchLoader
@@ -80,6 +81,40 @@ def _trained_arrays(block: gluon.Block) -> list[nd.NDArray]:
         ) from None
 
 
+#: Where a net keeps its last graph, which so lives as long as the net.
+_KEPT = "_d2l_mlp_graph"
+
+
+def take_kept(
+    net: Net,
+    params: Sequence[nd.NDArray] | None,
+    loss: Loss,
+    batch_size: int,
+    lr: float | None = None,
+    trainer: gluon.Trainer | None = None,
+    wd: float = 0.0,
+) -> HybridStep:
+    """Return ``hybridize(...)``, or the step that ``keep`` kept of the same arguments.
+
+    What the kept one was traced from is looked at again when it is used, see
+    ``HybridStep.pull``.
+    """
+    step = getattr(net, "__dict__", {}).pop(_KEPT, None)
+    made_of = (net, loss, trainer, *(params or [])), threading.get_ident()
+    if step is not None and _same(step.made_of, made_of):
+        step.lr, step._wd, step._batch_size = lr, wd, batch_size
+        return step
+    step = hybridize(net, params, loss, batch_size, lr, trainer, wd=wd)
+    step.made_of = made_of
+    return step
+
+
+def _same(one: tuple[tuple, int], other: tuple[tuple, int]) -> bool:
+    (things, thread), (others, in_other) = one, other
+    alike = len(things) == len(others) and thread == in_other
+    return alike and all(a is b for a, b in zip(things, others, strict=True))
+
+
 class HybridStep:
     """A training step over static graphs, one for each shape of batch.
 
@@ -91,7 +126,10 @@ class HybridStep:
 
     Attributes:
         lr: learning rate, None with a trainer; may be changed between steps.
+        made_of: what it was made of, and in which thread, see ``take_kept``.
     """
+
+    made_of: tuple[tuple, int]
 
     def __init__(
         self,
@@ -112,13 +150,15 @@ class HybridStep:
         self._is_random = False
         # By the graphs' names: weights that stand transposed, and gradients' memory.
         self._transposed: dict[str, nd.NDArray] = {}
-        self._gradients: dict[str, nd.NDArray] = {}
+        self._gradients: dict[tuple[int, str], nd.NDArray] = {}
+        self._thread = OwnThread(self)
+        self._traced_from: list[Any] = []
 
     def __call__(self, X: nd.NDArray, y: nd.NDArray) -> tuple[float, int]:
         """Train on a batch; return its summed loss and the number of right answers."""
         bound = self._load(X, y)
         bound.forward(is_train=True)
-        result = float(bound.outputs[0][0]), bound.count_correct()
+        result = bound.loss(), bound.count_correct()
         self._update(bound)
         return result
 
@@ -167,7 +207,20 @@ class HybridStep:
         return self._bound_for(part).run(part, False)[1]
 
     def pull(self) -> None:
-        """Take up what ``params`` hold now; the opposite of ``sync``."""
+        """Take up what ``params`` hold now; the opposite of ``sync``.
+
+        Graphs are traced anew if the net or the loss is made of other things by now:
+        another number, another array, another gradient.
+        """
+        if isinstance(self._net, gluon.Block):
+            # It may have been initialized anew.
+            self._params = _trained_arrays(self._net)
+        contents = graph.contents([self._net, self._loss, self._params])
+        if contents != self._traced_from:
+            self._bound.clear()
+            self._transposed.clear()
+            self._gradients.clear()
+            self._traced_from = contents
         for param, weight in self._transposed_params():
             nd.transpose(param, out=weight)
 
@@ -175,6 +228,17 @@ class HybridStep:
         """Bring what was learned into ``params``; those kept transposed lag behind."""
         for param, weight in self._transposed_params():
             nd.transpose(weight, out=param)
+
+    def __reduce__(self) -> tuple:
+        """Copy a net, or send it to another process, without its graph."""
+        return type(None), ()
+
+    def end(self) -> None:
+        """Leave this step to its net, for the next training, see ``take_kept``."""
+        kept = getattr(self._net, "__dict__", None)
+        # A class's is read-only.
+        if isinstance(kept, dict):
+            kept[_KEPT] = self
 
     def _transposed_params(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Yield each parameter that stands transposed in the graphs, and its place."""
@@ -222,8 +286,24 @@ class HybridStep:
         """Trace the net for batches of this shape, bind the graph and try it once."""
         self.sync()
         _checks.scores(self._net, X, y)
+        whole = self._trace(X, y)
+        self._is_random = whole.is_random()
+        weights = sum(param.size for param in self._params)
+        # Two pieces would draw from two generators.
+        if not self._is_random and num_pieces(len(X), weights) == 2:
+            half = len(X) // 2
+            rows = slice(half), slice(half, None)
+            try:
+                halves = [self._trace(X[part], y[part]) for part in rows]
+                return self._bind_to_memory(halves, X, y)
+            except (NotTraceable, MXNetError):
+                # A net may take the batch as a whole, as in X - X.mean().
+                pass
+        return self._bind_to_memory([whole], X, y)
+
+    def _trace(self, X: nd.NDArray, y: nd.NDArray) -> graph.Graph:
+        """Trace the net, rewrite its graph, and have weights transposed for it."""
         traced = graph.trace(self._net, self._loss, self._params, X, y)
-        self._is_random = traced.is_random()
         if self._rewrite:
             # A trainer knows the params as they are.
             movable = [] if self._trainer is not None else self._params
@@ -232,8 +312,30 @@ class HybridStep:
             raise NotTraceable("net: found another graph for another size of batch")
         for name in traced.transposed - set(self._transposed):
             self._transposed[name] = traced.arrays[name].T.copy()
-        bound = self._bind_to_memory(traced, X, y)
-        params = self._params_in(traced.arrays)
+        return traced
+
+    def _params_in(self, arrays: dict[str, nd.NDArray]) -> dict[str, nd.NDArray]:
+        """Return the parameters that a graph of these ``arrays`` has, by name."""
+        params = {name_of(param): param for param in self._params}
+        return {name: param for name, param in params.items() if name in arrays}
+
+    def _bind_to_memory(
+        self, pieces: list[graph.Graph], X: nd.NDArray, y: nd.NDArray
+    ) -> Bound:
+        """Bind with weights that all shapes share, and memory for their gradients."""
+        traced = pieces[0]
+        arrays = traced.arrays | {n: self._transposed[n] for n in traced.transposed}
+        params = self._params_in(arrays)
+        gradients = [self._gradients_of(i, params, arrays) for i in range(len(pieces))]
+        try:
+            bound = bind(pieces, arrays, gradients, X, y, self._thread)
+        except MXNetError as error:
+            cause = _checks.last_line(error)
+            raise NotTraceable(
+                f"net: found a graph that MXNet cannot bind ({cause}), expected one "
+                "whose every shape and dtype follows from X, y and params: write "
+                "nd.Cast(X, dtype=...) in place of X.astype(...), which records none"
+            ) from None
         weights = {name: self._transposed.get(name, p) for name, p in params.items()}
         plain = verify.Plain(self._net, self._loss, params)
         descends = self._trainer is None
@@ -242,29 +344,13 @@ class HybridStep:
         )
         return bound
 
-    def _params_in(self, arrays: dict[str, nd.NDArray]) -> dict[str, nd.NDArray]:
-        """Return the parameters that a graph of these ``arrays`` has, by name."""
-        params = {name_of(param): param for param in self._params}
-        return {name: param for name, param in params.items() if name in arrays}
-
-    def _bind_to_memory(
-        self, traced: graph.Graph, X: nd.NDArray, y: nd.NDArray
-    ) -> Bound:
-        """Bind with weights that all shapes share, and memory for their gradients."""
-        arrays = traced.arrays | {n: self._transposed[n] for n in traced.transposed}
-        params = self._params_in(arrays)
-        if self._trainer is not None:
-            gradients = {name: param.grad for name, param in params.items()}
-        else:
-            for name in set(params) - set(self._gradients):
-                self._gradients[name] = nd.zeros_like(arrays[name])
-            gradients = {name: self._gradients[name] for name in params}
-        try:
-            return bind(traced, arrays, gradients, X, y)
-        except MXNetError as error:
-            cause = _checks.last_line(error)
-            raise NotTraceable(
-                f"net: found a graph that MXNet cannot bind ({cause}), expected one "
-                "whose every shape and dtype follows from X, y and params: write "
-                "nd.Cast(X, dtype=...) in place of X.astype(...), which records none"
-            ) from None
+    def _gradients_of(
+        self, piece: int, params: dict[str, nd.NDArray], arrays: dict[str, nd.NDArray]
+    ) -> dict[str, nd.NDArray]:
+        """Return where a piece's go; a trainer finds their sum in the parameters."""
+        if self._trainer is not None and piece == 0:
+            return {name: param.grad for name, param in params.items()}
+        for name in params:
+            if (piece, name) not in self._gradients:
+                self._gradients[piece, name] = nd.zeros_like(arrays[name])
+        return {name: self._gradients[piece, name] for name in params}

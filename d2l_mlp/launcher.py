@@ -69,10 +69,9 @@ def launch(
     else:
         arguments += ["--launcher", "ssh", "-H", str(hosts.absolute()), line]
         arguments += ["--host-ip", host_ip] if host_ip else []
-    if "OMP_NUM_THREADS" in _compat.chosen:
-        workers_here = -(-num_workers // num_hosts)
-        threads = max(1, _compat.count_processors() // workers_here)
-        environment["OMP_NUM_THREADS"] = str(threads)
+    workers_here = -(-num_workers // num_hosts)
+    share = max(1, _compat.count_processors() // workers_here)
+    environment["D2L_MLP_NUM_THREADS"] = str(min(share, _compat.num_threads()))
     return _run([sys.executable, "-m", __name__, *arguments], environment)
 
 

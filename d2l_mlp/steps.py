@@ -45,6 +45,9 @@ class Step(Protocol):
     def sync(self) -> None:
         """Bring what was learned into the parameters."""
 
+    def end(self) -> None:
+        """Leave what the next training can use again."""
+
 
 def sgd(
     params: Sequence[nd.NDArray], lr: float, batch_size: int, wd: float = 0.0
@@ -123,6 +126,9 @@ class EagerStep:
     def sync(self) -> None:
         """Do nothing: the parameters are what it trains."""
 
+    def end(self) -> None:
+        """Do nothing: there is nothing to use again."""
+
     def _learn(self, X: nd.NDArray, y: nd.NDArray) -> tuple[nd.NDArray, nd.NDArray]:
         assert self._loss is not None
         with autograd.record():
@@ -179,6 +185,10 @@ class AutoStep:
     def sync(self) -> None:
         """Bring what was learned into the parameters."""
         self.step.sync()
+
+    def end(self) -> None:
+        """Leave what the next training can use again."""
+        self.step.end()
 
     def _try(self, take: Callable[[Step], Any]) -> Any:
         try:
@@ -248,9 +258,9 @@ def make_step(
     eager = EagerStep(net, loss, params, batch_size, lr, trainer, wd)
     if hybridize:
         # Here, since the compiler that it wants takes half a second to load.
-        from .hybrid import hybridize as hybridized
+        from .hybrid import take_kept
 
-        graph = hybridized(net, params, loss, batch_size, lr, trainer, wd=wd)
+        graph = take_kept(net, params, loss, batch_size, lr, trainer, wd)
         return AutoStep(graph, eager) if hybridize == "auto" else graph
     _checks.optimizer(params, lr, trainer)
     return eager

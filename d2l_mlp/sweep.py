@@ -209,19 +209,16 @@ def _deaths(job: Json, death: Exception) -> SweepError:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let processes that start now compute with one thread.
-
-    Teams of threads that share the processors wait for one another: beside one busy
-    process an epoch took 1.4 s with two threads and 0.48 s with one.
-    """
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """Let processes that start now compute with one thread each."""
+    names = ("OMP_NUM_THREADS", "D2L_MLP_NUM_THREADS")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, "1"))
     try:
         yield
     finally:
-        os.environ.pop("OMP_NUM_THREADS")
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name in names:
+            os.environ.pop(name)
+        os.environ.update(before)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -145,35 +146,54 @@ def train_epochs(
     step = make_step(net, params, loss, batch_size, first_lr, trainer, hybridize, wd)
     # A schedule and an observer want their turn at each batch.
     at_once = IMAGES_AT_ONCE if schedule is None and on_batch is None else 1
-    for epoch in range(first_epoch, num_epochs + 1):
-        start = time.perf_counter()
-        trained = []
-        step.pull()
-        try:
-            for part, sizes in fed(step, train_iter, seed, epoch, at_once):
-                if schedule is not None:
-                    step.lr = _values.positive("lr", schedule(num_updates))
-                for sums, size in zip(step.train(part), sizes, strict=True):
-                    trained.append((*sums, size))
-                num_updates += len(sizes)
-                if on_batch is not None:
-                    on_batch(_batch_result(epoch, trained, step))
-            tested = _count_all(test_iter, step, seed, epoch)
-        finally:
-            # Whatever happens, params are never half of one state, half of another.
-            step.sync()
-        batches, test_accuracy = _sum_up(epoch, trained, *tested, reduce)
-        train_loss, train_accuracy = averages(batches, train_metric)
-        if not math.isfinite(train_loss):
-            raise TrainingDiverged(
-                f"epoch {epoch}: found training loss {train_loss} at learning rate "
-                f"{trainer.learning_rate if trainer else step.lr}, expected a finite "
-                "number: try a smaller learning rate"
+    fastest = math.inf
+    try:
+        for epoch in range(first_epoch, num_epochs + 1):
+            start = time.perf_counter()
+            trained = []
+            step.pull()
+            try:
+                for part, sizes in fed(step, train_iter, seed, epoch, at_once):
+                    if schedule is not None:
+                        step.lr = _values.positive("lr", schedule(num_updates))
+                    for sums, size in zip(step.train(part), sizes, strict=True):
+                        trained.append((*sums, size))
+                    num_updates += len(sizes)
+                    if on_batch is not None:
+                        on_batch(_batch_result(epoch, trained, step))
+                tested = _count_all(test_iter, step, seed, epoch)
+            finally:
+                # Whatever happens, params are never half of one state, half of another.
+                step.sync()
+            batches, test_accuracy = _sum_up(epoch, trained, *tested, reduce)
+            train_loss, train_accuracy = averages(batches, train_metric)
+            if not math.isfinite(train_loss):
+                rate = trainer.learning_rate if trainer else step.lr
+                raise TrainingDiverged(
+                    f"epoch {epoch}: found training loss {train_loss} at learning rate "
+                    f"{rate}, expected a finite number: try a smaller learning rate"
+                )
+            seconds = time.perf_counter() - start
+            fastest = _warn_if_slow(epoch, seconds, fastest)
+            yield EpochResult(
+                epoch, train_loss, train_accuracy, test_accuracy, seconds, batches
             )
-        seconds = time.perf_counter() - start
-        yield EpochResult(
-            epoch, train_loss, train_accuracy, test_accuracy, seconds, batches
+    finally:
+        step.end()
+
+
+def _warn_if_slow(epoch: int, seconds: float, fastest: float) -> float:
+    """Tell once of an epoch that was slowed down; return the fastest one's seconds."""
+    if fastest > 0 and seconds > max(3 * fastest, fastest + 1):
+        warnings.warn(
+            f"epoch {epoch} took {seconds:.1f} s, the fastest one {fastest:.1f} s: "
+            "other programs keep the processors busy, or heat or a battery slows them "
+            "down. The results are the same. Close what computes beside; if "
+            "OMP_NUM_THREADS is above 1, unset it",
+            stacklevel=3,
         )
+        return 0.0
+    return min(fastest, seconds)
 
 
 def train_ch3(

@@ -82,7 +82,7 @@ class Verification:
                 refusal = error
             else:
                 return
-        if first or self.bound.outputs[0][0] / y.size < BLOWN_UP:
+        if first or self.bound.loss() / y.size < BLOWN_UP:
             raise refusal
 
     @contextmanager
@@ -107,7 +107,7 @@ class Verification:
     def _hold(self, X: nd.NDArray, y: nd.NDArray) -> None:
         bound, plain, weights = self.bound, self.plain, self.weights
         bound.forward(is_train=False)
-        _compare("scores without training", bound.outputs[1], plain.net(X).asnumpy())
+        _compare("scores without training", bound.scores(), plain.net(X).asnumpy())
         if self.traced.is_random():
             # Two training passes through a dropout are two different nets.
             return
@@ -117,7 +117,7 @@ class Verification:
         expected = {name: param.grad.asnumpy() for name, param in plain.params.items()}
         before = {name: weight.asnumpy() for name, weight in weights.items()}
         bound.forward(is_train=True)
-        _compare("loss", bound.outputs[0], loss_sum.asnumpy())
+        _compare("loss", np.array([bound.loss()]), loss_sum.asnumpy())
         if not self.descends:
             bound.backward()
             for name, param in plain.params.items():

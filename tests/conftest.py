@@ -50,6 +50,7 @@ SLOW = {
     "test_shown_commands",
     "test_stop",
     "test_sweep",
+    "test_threads",
     "test_training",
     "test_training_batches",
     "test_twins",

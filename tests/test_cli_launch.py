@@ -157,11 +157,14 @@ def test_each_worker_of_a_machine_takes_its_part_of_the_processors(monkeypatch):
     started = []
     monkeypatch.setattr(launcher, "_run", lambda line, env: started.append(env) or 0)
     monkeypatch.setattr(launcher._compat, "count_processors", lambda: 8)
-    monkeypatch.setattr(launcher._compat, "chosen", {"OMP_NUM_THREADS"})
-    for num_workers in (1, 3, 16):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("D2L_MLP_NUM_THREADS", "2")
+    for num_workers in (1, 4, 5, 16):
         launcher.launch(["true"], num_workers, 1)
-    assert [env["OMP_NUM_THREADS"] for env in started] == ["8", "2", "1"]
-    monkeypatch.setattr(launcher._compat, "chosen", set())
+    found = [env["D2L_MLP_NUM_THREADS"] for env in started]
+    assert found == ["2", "2", "1", "1"]
+    # A team is the user's own choice, for all.
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     launcher.launch(["true"], 2, 1)
     assert started[-1]["OMP_NUM_THREADS"] == "5"
+    assert started[-1]["D2L_MLP_NUM_THREADS"] == "1"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from d2l_mlp import _compat
+from d2l_mlp._compat import ENGINES
 
 import mxnet
 import numpy as np
@@ -95,7 +96,7 @@ dataset = data.ArrayDataset(images, np.zeros(600)).transform_first(
 )
 print(sum(len(y) for X, y in data.DataLoader(dataset, 64, num_workers=2)))
 """
-    env = os.environ | {"OMP_NUM_THREADS": "2", "MXNET_ENGINE_TYPE": "NaiveEngine"}
+    env = os.environ | {"OMP_NUM_THREADS": "2", "MXNET_ENGINE_TYPE": ENGINES[2]}
     process = subprocess.run(
         [sys.executable, "-c", code],
         env=env, cwd=ROOT, capture_output=True, text=True, timeout=60,
@@ -103,35 +104,133 @@ print(sum(len(y) for X, y in data.DataLoader(dataset, 64, num_workers=2)))
     assert process.stdout == "600\n", process.stderr
 
 
-def test_engine_and_threads_are_chosen_unless_the_user_has(monkeypatch):
-    threads = str(len(os.sched_getaffinity(0)))
-    chosen = {
-        "MXNET_ENGINE_TYPE": "NaiveEngine",
-        "OMP_NUM_THREADS": threads,
-        "GOMP_SPINCOUNT": "20000",
-        "MXNET_SUBGRAPH_VERBOSE": "0",
-    }
-    for name in (*chosen, "OMP_WAIT_POLICY"):
+VARIABLES = (
+    "OMP_NUM_THREADS",
+    "D2L_MLP_NUM_THREADS",
+    "MXNET_ENGINE_TYPE",
+    "GOMP_SPINCOUNT",
+    "OMP_WAIT_POLICY",
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("1", str(min(2, _compat.count_processors())), ENGINES[0], None)),
+        ({"OMP_NUM_THREADS": "1"}, ("1", None, ENGINES[0], None)),
+        ({"OMP_NUM_THREADS": "4,2"}, ("4", None, ENGINES[2], "20000")),
+        ({"OMP_NUM_THREADS": " 02 "}, ("2", None, ENGINES[2], "20000")),
+        (
+            {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
+            ("2", None, ENGINES[2], None),
+        ),
+        ({"MXNET_ENGINE_TYPE": ENGINES[1], "D2L_MLP_NUM_THREADS": "1"},
+         ("1", "1", ENGINES[1], None)),
+    ],
+)  # fmt: skip
+def test_engine_and_threads_are_chosen_unless_the_user_has(
+    monkeypatch, given, expected
+):
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     _compat.choose_engine()
-    assert {name: os.environ[name] for name in chosen} == chosen
-    for name in chosen:
-        monkeypatch.setenv(name, "1")
-    _compat.choose_engine()
-    assert {os.environ[name] for name in chosen} == {"1"}
-    # Which of the two counts, OpenMP knows.
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
-    monkeypatch.delenv("GOMP_SPINCOUNT")
-    _compat.choose_engine()
-    assert "GOMP_SPINCOUNT" not in os.environ
+    assert tuple(os.environ.get(name) for name in VARIABLES[:4]) == expected
+    # A team of MXNet's own leaves nothing for a helper.
+    team, threads = int(expected[0]), int(expected[1] or 1)
+    assert _compat.num_threads() == (threads if team == 1 else 1)
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "99999", "1.5", "²", "2 4"])
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MXNET_CPU_WORKER_NTHREADS"])
+def test_a_number_of_threads_that_is_none_is_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(_compat.MXNetUnavailable) as refusal:
+        _compat.choose_engine()
+    assert refusal.value.cause.startswith(f"found {name}={value!r}, expected a whole")
+    assert refusal.value.mend == f"unset {name}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "cause"),
+    [
+        ({"MXNET_ENGINE_TYPE": "Naive"}, "found MXNET_ENGINE_TYPE='Naive', expected"),
+        (
+            {"MXNET_ENGINE_TYPE": "NaiveEngine", "OMP_NUM_THREADS": "2"},
+            "found MXNET_ENGINE_TYPE=NaiveEngine and OMP_NUM_THREADS=2",
+        ),
+        (
+            {"MXNET_CPU_WORKER_NTHREADS": "2", "OMP_NUM_THREADS": "2"},
+            "found MXNET_CPU_WORKER_NTHREADS=2 and OMP_NUM_THREADS=2",
+        ),
+    ],
+)
+def test_what_would_hang_or_end_the_process_is_refused(monkeypatch, variables, cause):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(_compat.MXNetUnavailable, match=cause):
+        _compat.choose_engine()
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "99999", "4,2", "", "1"])
+def test_the_import_ends_in_a_line_or_works(value):
+    """Today's MXNet alone ends in an abort of `abc` and a crash of `99999`."""
+    env = {k: v for k, v in os.environ.items() if k not in VARIABLES}
+    process = subprocess.run(
+        [sys.executable, "-c", "import d2l_mlp"],
+        env=env | {"OMP_NUM_THREADS": value},
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    works = value in ("4,2", "", "1")
+    assert process.returncode == (0 if works else 1)
+    last = process.stderr.splitlines()[-1:]
+    assert works or f"found OMP_NUM_THREADS={value!r}, expected a whole" in last[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "expected"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n"}, 8),
+        ("0::/a/b\n", {"a/b/cpu.max": "250000 100000\n"}, 2),
+        # The one above it holds too.
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "100000 100000"}, 1),
+        # In a container the path is the host's.
+        ("0::/docker/1\n", {"cpu.max": "50000 100000"}, 1),
+        (
+            "3:cpu,cpuacct:/x\n2:memory:/y\n",
+            {"cpu/x/cpu.cfs_quota_us": "300000", "cpu/x/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        (
+            "3:cpu,cpuacct:/x\n",
+            {"cpu/x/cpu.cfs_quota_us": "-1", "cpu/x/cpu.cfs_period_us": "100000"},
+            8,
+        ),
+        ("0::/a\n", {"a/cpu.max": "damaged"}, 8),
+        ("", {}, 8),
+    ],
+)
+def test_a_quota_counts_as_processors_do(tmp_path, monkeypatch, lines, files, expected):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    for name, content in files.items():
+        path = tmp_path / "fs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    own = tmp_path / "own"
+    own.write_text(lines)
+    assert _compat.count_processors(tmp_path / "fs", own) == expected
+    assert _compat.count_processors(tmp_path / "fs", tmp_path / "none") == 8
 
 
 def test_openmp_hears_for_how_long_to_spin():
     """It reads that once, when it loads."""
-    env = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    env = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     process = subprocess.run(
         [sys.executable, "-c", "import d2l_mlp"],
-        env=env | {"OMP_DISPLAY_ENV": "verbose"},
+        env=env | {"OMP_DISPLAY_ENV": "verbose", "OMP_NUM_THREADS": "2"},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -173,12 +173,12 @@ def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
         step = hybrid.hybridize(
             models.make_net(params), params, loss, 200, np.float32(0.1)
         )
-        before = set(compiled._run.signatures)
+        before = set(compiled._work.signatures)
         for part in step.feed(loader, 1000):
             step.train(part)
             step.count(part)
         if not writeable:
-            assert set(compiled._run.signatures) == before != set()
+            assert set(compiled._work.signatures) == before != set()
 
 
 class Beyond(data.BatchLoader):

@@ -6,7 +6,6 @@ import sys
 
 from d2l_mlp import compiled
 
-import pytest
 from numba.core import caching
 
 
@@ -21,43 +20,41 @@ def in_a_process(script, **environment):
     return done.stdout
 
 
-TEAM = """
+WAYS = """
 import sys
 sys.path.insert(0, "tests")
 from d2l_mlp import compiled, data
 import test_compiled
 splits = data.load_fashion_mnist()
-assert compiled._team()
+begun = []
+submit = compiled.ThreadPoolExecutor.submit
+compiled.ThreadPoolExecutor.submit = lambda self, function, *args: (
+    begun.append(function.__name__), submit(self, function, *args)
+)[1]
+# Two pieces a batch, the last one of 104 too.
 for kind in (data.BatchLoader, test_compiled.OneByOne):
     print(test_compiled.train(splits, kind, (300, 300), wd=0.01))
+print("_take_part" in begun)
 """
 
 
-def test_the_bits_are_those_too_with_a_team_of_threads():
-    """Wherever this runs, of two threads: make test sets one."""
-    chunked, one_by_one = in_a_process(TEAM, OMP_NUM_THREADS="2").splitlines()
-    assert chunked == one_by_one
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_mxnet_keeps_its_number_of_threads(tmp_path, threads):
-    """numba's layer, which compiling starts as well, would set one of its own."""
-    script = (
-        "from d2l_mlp import compiled\n"
-        "openmp = compiled._openmp\n"
-        "before = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
-        "compiled.compile_now()\n"
-        "now = openmp.omp_get_max_threads(), openmp.omp_get_max_active_levels()\n"
-        "print(*before, *now, compiled._team())"
-    )
-    found = in_a_process(
-        script,
-        OMP_NUM_THREADS=str(threads),
-        NUMBA_NUM_THREADS="8",
-        NUMBA_CACHE_DIR=str(tmp_path),
-    ).split()
-    assert found[:2] == found[2:4] and found[0] == str(threads)
-    assert found[4] == str(threads > 1)
+def test_the_bits_are_the_same_with_any_number_of_threads():
+    """Engines, helpers and Python's own loop do the same operations."""
+    expected = None
+    for threads, engine, helped in [
+        (1, "NaiveEngine", False),
+        (2, "NaiveEngine", True),
+        (2, "ThreadedEnginePerDevice", True),
+    ]:
+        chunked, one_by_one, found = in_a_process(
+            WAYS,
+            OMP_NUM_THREADS="1",
+            D2L_MLP_NUM_THREADS=str(threads),
+            MXNET_ENGINE_TYPE=engine,
+        ).splitlines()
+        expected = expected or chunked
+        assert chunked == one_by_one == expected
+        assert found == str(helped)
 
 
 WITHOUT_NUMBA = """
@@ -75,14 +72,12 @@ def test_without_numba_all_goes_on_in_python():
     lines = in_a_process(with_it)
     assert in_a_process(WITHOUT_NUMBA) == lines and lines.count("\n") == 2
     assert in_a_process(with_it, NUMBA_DISABLE_JIT="1") == lines
-    # A layer that is not there: its package is not installed.
-    assert in_a_process(with_it, NUMBA_THREADING_LAYER="tbb") == lines
 
 
 FORKED = """
 import multiprocessing
 from d2l_mlp import run
-settings = run.Settings((16,), num_epochs=1, hybridize=True)
+settings = run.Settings((256,), num_epochs=1, hybridize=True)
 def train():
     for result in run.Run(settings).epochs(): print(result, flush=True)
 train()
@@ -94,9 +89,11 @@ assert process.exitcode == 0, process.exitcode
 
 
 def test_a_forked_process_trains_too():
-    """numba ends one that would use OpenMP after its parent did."""
-    first, second = in_a_process(FORKED, OMP_NUM_THREADS="2").splitlines()
-    assert first.split()[:2] == second.split()[:2] == ["epoch", "1,"]
+    """It has neither the helper of its parent nor the threads that bound its graphs."""
+    first, second = in_a_process(
+        FORKED, OMP_NUM_THREADS="1", D2L_MLP_NUM_THREADS="2"
+    ).splitlines()
+    assert first == second and first.startswith("epoch 1,")
 
 
 KEPT = """
@@ -104,7 +101,7 @@ from d2l_mlp import compiled, run
 compiled.compile_now() if {early} else None
 settings = run.Settings((16,), num_epochs=1, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
-print(sum(compiled._run.stats.cache_misses.values()))
+print(sum(compiled._work.stats.cache_misses.values()))
 """
 
 

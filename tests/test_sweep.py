@@ -179,14 +179,16 @@ def test_two_sweeps_do_not_write_to_one_file(tmp_path):
 
 
 def test_the_threads_of_this_process_are_left_alone(tmp_path, monkeypatch):
-    for value in ("7", None):
-        if value is None:
-            monkeypatch.delenv("OMP_NUM_THREADS")
-        else:
-            monkeypatch.setenv("OMP_NUM_THREADS", value)
+    names = ("OMP_NUM_THREADS", "D2L_MLP_NUM_THREADS")
+    for values in (("1", "2"), ("7", None), (None, None)):
+        for name, value in zip(names, values, strict=True):
+            if value is None:
+                monkeypatch.delenv(name, raising=False)
+            else:
+                monkeypatch.setenv(name, value)
         with sweeping.one_thread():
-            assert os.environ["OMP_NUM_THREADS"] == "1"
-        assert os.environ.get("OMP_NUM_THREADS") == value
+            assert [os.environ[name] for name in names] == ["1", "1"]
+        assert tuple(os.environ.get(name) for name in names) == values
 
 
 SCRIPT = """
