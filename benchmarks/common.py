@@ -28,7 +28,7 @@ class Work:
         batch_size: images a batch; the smaller last one is kept.
         lr: learning rate, on the mean of a batch.
         num_images: how many of the 60,000.
-        seed: of the first weights and of the order.
+        seed: of the initial weights and of the order.
         folder: of the data files.
     """
 
@@ -53,7 +53,7 @@ class Work:
             return np.frombuffer(file.read(), np.uint8, offset=header)
 
     def params(self) -> list[np.ndarray]:
-        """Return the first ``[W1, b1, ...]``, alike for all; W is (inputs, units)."""
+        """Return the initial ``[W1, b1, ...]``, alike for all; W is (inputs, units)."""
         rng = np.random.default_rng(self.seed)
         sizes = (784, *self.num_hiddens, 10)
         params = []
@@ -75,6 +75,36 @@ class Peer(Protocol):
 
     def test(self) -> float:
         """Return the accuracy on the test images."""
+
+
+class Peak:
+    """The fastest of some large matrix products; its loss is GFLOP/s.
+
+    Args:
+        array: makes the library's own of a NumPy array.
+        multiply: returns the product of two of these, once it is there.
+    """
+
+    SIDE = 2048
+
+    def __init__(self, array: Callable, multiply: Callable) -> None:
+        shape = self.SIDE, self.SIDE
+        rng = np.random.default_rng(0)
+        self.factors = [array(rng.random(shape, np.float32)) for _ in range(2)]
+        self.multiply = multiply
+
+    def epoch(self) -> tuple[float, float]:
+        """Multiply; nothing is learned, so the accuracy is none."""
+        best = float("inf")
+        for _ in range(8):
+            start = time.perf_counter()
+            self.multiply(*self.factors)
+            best = min(best, time.perf_counter() - start)
+        return 2 * self.SIDE**3 / best / 1e9, 0.0
+
+    def test(self) -> float:
+        """Return nothing."""
+        return 0.0
 
 
 def serve(peers: dict[str, Callable[[Work], Peer]]) -> None:

@@ -43,7 +43,27 @@ PROGRAMS = {
     "numpy": (PEERS, "numpy_peers.py"),
     "scikit-learn": (PEERS, "numpy_peers.py"),
 }
-PEAK = (PEERS, "torch_peers.py")
+#: What the machine's peak is measured with: the fastest of their products counts.
+PEAKS = {
+    "oneDNN in MXNet": (OURS, "mxnet_peers.py"),
+    "torch": (PEERS, "torch_peers.py"),
+    "jax": (PEERS, "jax_peers.py"),
+    "numpy": (PEERS, "numpy_peers.py"),
+}
+#: Two of OpenMP's threads for each of MXNet's operations, as a user may choose.
+TEAM = {"OMP_NUM_THREADS": "2"}
+#: What is timed beside other work -> its program, and what is added to its environment.
+BESIDE = {
+    "hybridized": ("hybridized", {}),
+    "hybridized, a team of two": ("hybridized", TEAM),
+    "jax scan": ("jax scan", {}),
+    "torch": ("torch", {}),
+    "numpy": ("numpy", {}),
+    "plain": ("plain", {}),
+    "plain, a team of two": ("plain", TEAM),
+}
+#: How many processes that only compute run beside, one case after the other.
+BUSY = (0, 1, 2)
 SCALED = ("hybridized", "torch", "jax scan")
 SCALES = {
     "hidden units": [Work(num_hiddens=(units,)) for units in (64, 256, 1024, 4096)],
@@ -56,7 +76,9 @@ SCALES = {
 class Running:
     """A peer's process."""
 
-    def __init__(self, name: str, program: tuple[Path, str]) -> None:
+    def __init__(
+        self, name: str, program: tuple[Path, str], env: dict[str, str] | None = None
+    ) -> None:
         python, file = program
         self.process = subprocess.Popen(
             [python, HERE / "peers" / file, name],
@@ -64,7 +86,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"PYTHONPATH": str(HERE)},
+            env=os.environ | {"PYTHONPATH": str(HERE)} | (env or {}),
         )
         self.name = name
 
@@ -86,7 +108,6 @@ class Running:
 def speed(rounds: int) -> dict:
     """Time an epoch of each peer, A B C A B C …, after a warm-up of each."""
     running = {name: Running(name, program) for name, program in PROGRAMS.items()}
-    running["peak"] = Running("peak", PEAK)
     epochs: dict[str, list[dict]] = {name: [] for name in running}
     for peer in running.values():
         peer.ask(Work().dumps())
@@ -101,7 +122,50 @@ def speed(rounds: int) -> dict:
         timed = [answer["seconds"] for answer in epochs[name][1:]]
         results[name] = epochs[name][-1] | {"seconds": timed} | peer.ask("test")
         peer.stop()
-    results["peak"]["gflops"] = max(answer["loss"] for answer in epochs["peak"])
+    return results | {"peak": peak()}
+
+
+def peak() -> dict:
+    """Return the GFLOP/s of each library's product, with all processors: its best."""
+    found = {}
+    for name, program in PEAKS.items():
+        threads = {"OMP_NUM_THREADS": str(os.cpu_count())}
+        running = Running("peak", program, threads if program[0] == OURS else {})
+        running.ask(Work().dumps())
+        found[name] = max(running.ask("epoch")["loss"] for _ in range(5))
+        running.stop()
+    return found
+
+
+def beside(rounds: int) -> dict:
+    """Time an epoch of each peer, in turns, alone and beside processes that compute."""
+    running = {
+        label: Running(name, PROGRAMS[name], env)
+        for label, (name, env) in BESIDE.items()
+    }
+    for peer in running.values():
+        peer.ask(Work().dumps())
+        peer.ask("epoch")
+    results = {name: {} for name in running}
+    for busy in BUSY:
+        loops = [
+            subprocess.Popen([sys.executable, "-c", "while True: sum(range(10**4))"])
+            for _ in range(busy)
+        ]
+        try:
+            seconds = {name: [] for name in running}
+            for _ in track(range(rounds), f"beside {busy} busy processes"):
+                for name, peer in running.items():
+                    seconds[name].append(peer.ask("epoch")["seconds"])
+                    time.sleep(0.2)
+        finally:
+            for loop in loops:
+                loop.kill()
+                loop.wait()
+        for name, row in seconds.items():
+            results[name][str(busy)] = row
+    for peer in running.values():
+        peer.stop()
     return results
 
 
@@ -196,7 +260,7 @@ def main(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of a size.")] = 3,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="speed, scaling or start-up; all else kept."),
+        typer.Option(help="speed, beside, scaling or start-up; all else kept."),
     ] = None,
     output: Annotated[
         Path, typer.Option(help="Folder for results and figures.")
@@ -205,6 +269,7 @@ def main(
     """Run the benchmarks and write the report."""
     parts = {
         "speed": lambda: speed(rounds),
+        "beside": lambda: beside(max(rounds // 2, 1)),
         "scaling": lambda: scaling(epochs),
         "start-up": lambda: start_up(3),
     }

@@ -52,11 +52,13 @@ def launch(
     Raises:
         ValueError: ``hosts`` has a line that is no address, or none; or ``host_ip`` is
             none.
+        MXNetUnavailable: the environment has a number of threads that is none.
     """
     if host_ip is not None and not _is_address(host_ip):
         raise ValueError(
             f"host_ip: found {host_ip!r}, expected this machine's IPv4 address"
         )
+    _compat.check_environment()
     num_hosts = 1 if hosts is None else len(_read_hosts(hosts))
     arguments = ["-n", str(num_workers), "-s", str(num_servers)]
     # As one argument: the launcher would look for options of its own among several.

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from d2l_mlp.models import load_arrays
@@ -28,10 +30,11 @@ KINDS = {
 }
 
 
-def start(folder, *options, threads=None):
+def start(folder, *options, threads=None, processors=None):
     """Start a run of one epoch; return it and the file of what it trains."""
     path = Path(tempfile.mkdtemp(dir=folder), "params.npz")
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    chosen = ("OMP_NUM_THREADS", "D2L_MLP_NUM_THREADS", "MXNET_ENGINE_TYPE")
+    environment = {k: v for k, v in os.environ.items() if k not in chosen}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     arguments = ["book", "--num-epochs", "1", *options, "--output", path.parent]
@@ -41,6 +44,7 @@ def start(folder, *options, threads=None):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=processors and partial(os.sched_setaffinity, 0, processors),
     )
     return process, path
 
@@ -54,8 +58,22 @@ def end(process, path):
     return lines, load_arrays(path)
 
 
-def run(folder, *options, threads=None):
-    return end(*start(folder, *options, threads=threads))
+def run(folder, *options, **environment):
+    return end(*start(folder, *options, **environment))
+
+
+@contextmanager
+def other_work():
+    """Keep every processor busy, and one more."""
+    command = [sys.executable, "-c", "while True: sum(range(10**4))"]
+    number = len(os.sched_getaffinity(0)) + 1
+    busy = [subprocess.Popen(command) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def same_bits(one, other):
@@ -68,6 +86,18 @@ def test_the_same_seed_gives_the_same_bits(tmp_path, options):
     again, params_again = run(tmp_path, *options)
     assert lines == again
     assert same_bits(params, params_again)
+
+
+@pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
+def test_neither_other_work_nor_fewer_processors_change_a_bit(tmp_path, options):
+    lines, params = run(tmp_path, *options)
+    with other_work():
+        found = [run(tmp_path, *options)]
+    one = {min(os.sched_getaffinity(0))}
+    found.append(run(tmp_path, *options, processors=one))
+    for other_lines, other_params in found:
+        assert other_lines == lines
+        assert same_bits(other_params, params)
 
 
 @pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])

@@ -266,3 +266,23 @@ def test_a_diverged_run_names_epoch_and_learning_rate():
     X = nd.full((4, 1, 28, 28), np.nan)
     with pytest.raises(training.TrainingDiverged, match="found training loss nan"):
         train(train_iter=[(X, nd.zeros(4))])
+
+
+def test_a_run_that_is_slowed_down_says_so_once(monkeypatch, fashion_mnist):
+    images, labels = fashion_mnist.train_images[:64], fashion_mnist.train_labels[:64]
+    loader = data.BatchLoader(images, labels, 32)
+    # Each epoch reads the clock when it begins and when it ends.
+    seconds = [2.0, 1.0, 2.5, 3.1, 4.0, 9.0]
+    times = [t for i, s in enumerate(seconds) for t in (100.0 * i, 100.0 * i + s)]
+    monkeypatch.setattr(training.time, "perf_counter", iter(times).__next__)
+    params = models.init_params(4)
+    run = training.train_epochs(
+        models.make_net(params), loader, loader, loss, len(seconds), 32, params, 0.1
+    )
+    with pytest.warns(UserWarning, match="epoch 4 took 3.1 s, the fastest one 1.0 s"):
+        results = list(run)
+    assert [round(result.seconds, 6) for result in results] == seconds
+
+
+def test_short_epochs_are_not_called_slow():
+    assert training._warn_if_slow(2, 0.9, 0.01) == 0.01

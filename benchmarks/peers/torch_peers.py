@@ -1,9 +1,7 @@
-"""PyTorch: nn.Sequential and optim.SGD, eager and compiled; the machine's peak."""
-
-import time
+"""PyTorch: nn.Sequential and optim.SGD, eager and compiled."""
 
 import torch
-from common import Work, serve
+from common import Peak, Work, serve
 from torch import nn
 from torch.nn import functional as F
 
@@ -50,29 +48,11 @@ class Torch:
         return hits.float().mean().item()
 
 
-class Peak:
-    """The fastest of some large matrix products; its loss is the peak in GFLOP/s."""
-
-    def __init__(self, work: Work) -> None:
-        self.A, self.B = torch.rand(2048, 2048), torch.rand(2048, 2048)
-
-    def epoch(self) -> tuple[float, float]:
-        best = float("inf")
-        for _ in range(8):
-            start = time.perf_counter()
-            self.A @ self.B
-            best = min(best, time.perf_counter() - start)
-        return 2 * 2048**3 / best / 1e9, 0.0
-
-    def test(self) -> float:
-        return 0.0
-
-
 if __name__ == "__main__":
     serve(
         {
             "torch": Torch,
             "torch compiled": lambda work: Torch(work, compiled=True),
-            "peak": Peak,
+            "peak": lambda work: Peak(torch.from_numpy, torch.matmul),
         }
     )
