@@ -206,12 +206,6 @@ def check_environment() -> None:
             "unset MXNET_ENGINE_TYPE",
         )
     team, workers = _number("OMP_NUM_THREADS"), _number("MXNET_CPU_WORKER_NTHREADS")
-    if team > 1 and ("MXNET_ENGINE_TYPE" in os.environ and engine == ENGINES[0]):
-        raise MXNetUnavailable(
-            f"found MXNET_ENGINE_TYPE={engine} and OMP_NUM_THREADS={team}, with which "
-            "two Python threads that multiply matrices wait for each other for ever",
-            "unset one of the two",
-        )
     if team > 1 and workers > 1:
         raise MXNetUnavailable(
             f"found MXNET_CPU_WORKER_NTHREADS={workers} and OMP_NUM_THREADS={team}, in "
@@ -248,7 +242,8 @@ def choose_engine() -> None:
     while another of its threads computes.
 
     Where a user wants a team (``OMP_NUM_THREADS``), for wide layers on a quiet machine
-    with many processors, that engine has one thread that computes.
+    with many processors, that engine has one thread that computes, and is taken even
+    where NaiveEngine is asked for.
     """
     check_environment()
     if "OMP_NUM_THREADS" not in os.environ:
@@ -257,8 +252,10 @@ def choose_engine() -> None:
         pieces = min(2, count_processors())
         os.environ.setdefault("D2L_MLP_NUM_THREADS", str(pieces))
     team = _number("OMP_NUM_THREADS")
-    engine = ENGINES[0] if team == 1 else ENGINES[2]
-    os.environ.setdefault("MXNET_ENGINE_TYPE", engine)
+    os.environ.setdefault("MXNET_ENGINE_TYPE", ENGINES[0])
+    if team > 1 and os.environ["MXNET_ENGINE_TYPE"] == ENGINES[0]:
+        # Set here for a parent process, or by a user: with a team it would hang.
+        os.environ["MXNET_ENGINE_TYPE"] = ENGINES[2]
     if team > 1 and "OMP_WAIT_POLICY" not in os.environ:
         # OpenMP reads it when it loads; by default it is 300,000, some 10 ms.
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")

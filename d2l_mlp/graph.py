@@ -146,7 +146,7 @@ def _arrays_named_in(thing: Any, seen: set[int]) -> Iterator[nd.NDArray]:
     elif inspect.ismethod(thing):
         yield from _arrays_named_in(vars(thing.__self__), seen)
         yield from _arrays_named_in(thing.__func__, seen)
-    elif inspect.isfunction(thing) and not thing.__module__.startswith("mxnet"):
+    elif inspect.isfunction(thing) and not str(thing.__module__).startswith("mxnet"):
         names = inspect.getclosurevars(thing)
         yield from _arrays_named_in({**names.globals, **names.nonlocals}, seen)
 
@@ -234,7 +234,8 @@ def _add_contents(thing: Any, found: list[Any], seen: dict[int, Any]) -> None:
         _add_contents(thing.__self__, found, seen)
         _add_contents(thing.__func__, found, seen)
     elif inspect.isfunction(thing):
-        if not thing.__module__.startswith("mxnet"):
+        # A function made by hand may have no module.
+        if not str(thing.__module__).startswith("mxnet"):
             names = inspect.getclosurevars(thing)
             _add_contents({**names.globals, **names.nonlocals}, found, seen)
             _add_contents([thing.__defaults__, thing.__kwdefaults__], found, seen)

@@ -119,6 +119,11 @@ VARIABLES = (
         ({}, ("1", str(min(2, _compat.count_processors())), ENGINES[0], None)),
         ({"OMP_NUM_THREADS": "1"}, ("1", None, ENGINES[0], None)),
         ({"OMP_NUM_THREADS": "4,2"}, ("4", None, ENGINES[2], "20000")),
+        # As a child of a process for which NaiveEngine was chosen has it.
+        (
+            {"OMP_NUM_THREADS": "2", "MXNET_ENGINE_TYPE": ENGINES[0]},
+            ("2", None, ENGINES[2], "20000"),
+        ),
         ({"OMP_NUM_THREADS": " 02 "}, ("2", None, ENGINES[2], "20000")),
         (
             {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"},
@@ -156,10 +161,6 @@ def test_a_number_of_threads_that_is_none_is_named(monkeypatch, name, value):
     ("variables", "cause"),
     [
         ({"MXNET_ENGINE_TYPE": "Naive"}, "found MXNET_ENGINE_TYPE='Naive', expected"),
-        (
-            {"MXNET_ENGINE_TYPE": "NaiveEngine", "OMP_NUM_THREADS": "2"},
-            "found MXNET_ENGINE_TYPE=NaiveEngine and OMP_NUM_THREADS=2",
-        ),
         (
             {"MXNET_CPU_WORKER_NTHREADS": "2", "OMP_NUM_THREADS": "2"},
             "found MXNET_CPU_WORKER_NTHREADS=2 and OMP_NUM_THREADS=2",
