@@ -40,9 +40,9 @@ test-fast: $(installed) ## the tests that take under a minute together
 
 # What coverage disturbs: it has no room for its own file either, and a SIGTERM waits for
 # Python in a process that waits in MXNet.
-disturbed := tests/test_cli.py::test_a_picture_for_which_there_is_no_room_is_named \
-	tests/test_cli_checkpoint.py::test_a_full_disk_is_told_of_and_what_was_kept_is_gone_on_from \
-	tests/test_cli_launch.py::test_stopped_by_its_user_it_leaves_nothing
+disturbed := tests/commands/test_cli.py::test_a_picture_for_which_there_is_no_room_is_named \
+	tests/commands/test_cli_checkpoint.py::test_a_full_disk_is_told_of_and_what_was_kept_is_gone_on_from \
+	tests/commands/test_cli_launch.py::test_stopped_by_its_user_it_leaves_nothing
 
 coverage: $(installed) ## all tests, and how much of the package they run: at least 90 %
 	$(at_once) --nbmake --cov --cov-report=term $(disturbed:%=--deselect %)

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from .cli import main
+    from .commands.cli import main
 except ModuleNotFoundError as error:
     from ._compat import explain
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
-from d2l_mlp import data, releases
+from d2l_mlp.dataset import fashion_mnist as data
+from d2l_mlp.dataset import releases
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ SLOW = {
     "test_compat",
     "test_compat_engine",
     "test_determinism",
-    "test_distributed",
+    "test_workers",
     "test_doctor",
     "test_document",
     "test_download_processes",
@@ -51,7 +52,7 @@ SLOW = {
     "test_stop",
     "test_sweep",
     "test_threads",
-    "test_training",
+    "test_train",
     "test_training_batches",
     "test_twins",
     "test_variants",

@@ -12,23 +12,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import d2l_mlp as gb
-from d2l_mlp import (
-    checkpoint,
-    checkpoint_folder,
-    cli,
-    data,
-    distributed,
-    editions,
-    launcher,
-    models,
-    photo,
-    releases,
-    results,
-    resuming,
-    schedules,
-    splits,
-    sweep,
-)
+from d2l_mlp.book import editions
+from d2l_mlp.chapter import model as models
+from d2l_mlp.chapter import results
+from d2l_mlp.commands import cli
+from d2l_mlp.dataset import fashion_mnist as data
+from d2l_mlp.dataset import photo, releases, splits
+from d2l_mlp.distributed import launcher
+from d2l_mlp.distributed import workers as distributed
+from d2l_mlp.runs import checkpoint, checkpoint_folder, resuming, schedules, sweep
 
 import bad_arguments
 import bad_commands

@@ -66,7 +66,7 @@ def test_import_is_light():
 import sys, d2l_mlp
 heavy = "matplotlib gluoncv IPython fastapi uvicorn optuna pandas typer".split()
 print([name for name in heavy if name in sys.modules])
-print("train_ch3" in dir(d2l_mlp), "d2l_mlp.training" in sys.modules)
+print("train_ch3" in dir(d2l_mlp), "d2l_mlp.chapter.train" in sys.modules)
 """
     assert run_python(code).stdout == "[]\nTrue False\n"
 
@@ -177,7 +177,7 @@ def test_masks_of_mxnet_numpy_work_after_the_import():
     [
         ("-m", ["-m", "d2l_mlp"], True),
         ("-m", ["-X", "utf8", "-Bm", "d2l_mlp"], True),
-        ("-m", ["-m", "d2l_mlp.launcher"], True),
+        ("-m", ["-m", "d2l_mlp.distributed.launcher"], True),
         # A module of somebody else, whose package imports this one.
         ("-m", ["-m", "lesson"], False),
         ("/somewhere/bin/d2l-mlp", ["/somewhere/bin/d2l-mlp"], True),

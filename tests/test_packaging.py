@@ -99,4 +99,4 @@ def test_wheel_carries_data_and_stubs(tmp_path):
     carried = set(zipfile.ZipFile(wheel).namelist())
     files = {str(path.relative_to(source)) for path in source.glob("d2l_mlp/**/*.*")}
     assert {name for name in files if "egg-info" not in name} <= carried
-    assert {"d2l_mlp/__init__.pyi", "d2l_mlp/releases.json"} <= carried
+    assert {"d2l_mlp/__init__.pyi", "d2l_mlp/dataset/releases.json"} <= carried

@@ -1,6 +1,7 @@
 """A small net's graph, and what is in it."""
 
-from d2l_mlp import graph, models
+from d2l_mlp.chapter import model as models
+from d2l_mlp.static_graph import graph
 
 from mxnet import nd
 from mxnet.gluon import loss as gloss

@@ -1,6 +1,8 @@
 """This project, and Gluon with its own means."""
 
-from d2l_mlp import data, models, training
+from d2l_mlp.chapter import model as models
+from d2l_mlp.chapter import train as training
+from d2l_mlp.dataset import fashion_mnist as data
 
 import numpy as np
 from common import Peak, Work, serve

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ..editions import Edition, models_of
-from ..sweep import Json
+from ..runs.sweep import Json
 from . import statistics
 from .curves import curves, is_of
+from .editions import Edition, models_of
 from .findings import Comparison, SplitEffect, Suspect, Together, Verdict
 from .runs import OFFICIAL, RESPLIT, SPLITS
 from .variants import AS_PUBLISHED, VARIANTS

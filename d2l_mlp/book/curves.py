@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ..editions import Edition
-from ..sweep import Json
+from ..runs.sweep import Json
 from . import statistics
+from .editions import Edition
 from .variants import AS_PUBLISHED, VARIANTS
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mxnet.gluon.data.vision import datasets
 
-from .. import releases
+from ..dataset import releases
 from .findings import WHERE, Comparison, Verdict
 from .runs import OFFICIAL, RESPLIT
 from .statistics import LEVEL, Outcome

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from ..curves import plot_bands
-from ..editions import models_of
-from ..run import describe_layers
+from ..chapter.curves import plot_bands
+from ..runs.run import describe_layers
+from .editions import models_of
 from .findings import WHERE, Comparison
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..editions import Edition
 from . import statistics
+from .editions import Edition
 from .runs import OFFICIAL, RESPLIT, SPLITS
 from .statistics import COLUMNS, CurveTest, Effect
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .. import jobs
-from ..data import make_loaders
-from ..editions import Edition
-from ..run import Run, Settings
-from ..splits import resplit
-from ..sweep import Json
+from ..dataset.fashion_mnist import make_loaders
+from ..dataset.splits import resplit
+from ..runs import jobs
+from ..runs.run import Run, Settings
+from ..runs.sweep import Json
+from .editions import Edition
 from .variants import AS_PUBLISHED, VARIANTS
 
 #: How the images may be parted: as published, or anew for each seed.

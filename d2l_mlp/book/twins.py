@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from mxnet import gluon, nd
 
-from ..data import BatchLoader, FashionMNIST, make_loaders
-from ..models import gluon_twin, init_params, make_net
-from ..training import seed_everything, train_epochs
+from ..chapter.model import gluon_twin, init_params, make_net
+from ..chapter.train import seed_everything, train_epochs
+from ..dataset.fashion_mnist import BatchLoader, FashionMNIST, make_loaders
 
 BATCH_SIZE, LR = 256, 0.5
 Batches = BatchLoader | list[tuple[nd.NDArray, nd.NDArray]]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from mxnet import nd
 
-from ..data import BatchLoader
-from ..models import make_net
-from ..run import Run
+from ..chapter.model import make_net
+from ..dataset.fashion_mnist import BatchLoader
+from ..runs.run import Run
 
 
 @dataclass(frozen=True)

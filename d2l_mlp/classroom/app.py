@@ -15,8 +15,8 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.requests import ClientDisconnect
 
-from ..data import load_fashion_mnist
-from ..photo import MOST_BYTES
+from ..dataset.fashion_mnist import load_fashion_mnist
+from ..dataset.photo import MOST_BYTES
 from .predicting import SECONDS, predicting_routes
 from .room import Room
 from .teaching import teaching_routes

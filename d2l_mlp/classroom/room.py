@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import _stop
-from ..sweep import one_thread
+from ..runs.sweep import one_thread
 from .log import Log
 from .settings import Control, RunSettings
 from .worker import work

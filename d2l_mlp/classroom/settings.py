@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..run import Settings
+from ..runs.run import Settings
 
 Units = Annotated[int, Field(ge=1, le=512)]
 LearningRate = Annotated[float, Field(ge=1e-4, le=10, allow_inf_nan=False)]

@@ -14,8 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 
-from ..data import TEXT_LABELS, FashionMNIST
-from ..editions import load_editions
+from ..book.editions import load_editions
+from ..dataset.fashion_mnist import TEXT_LABELS, FashionMNIST
 from . import pictures
 from .room import Room
 from .settings import RunSettings

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..data import BatchLoader, load_fashion_mnist, make_loaders
-from ..run import Run
-from ..training import BatchResult, EpochResult, TrainingDiverged
+from ..chapter.train import BatchResult, EpochResult, TrainingDiverged
+from ..dataset.fashion_mnist import BatchLoader, load_fashion_mnist, make_loaders
+from ..runs.run import Run
 from .settings import RunSettings
 
 #: Seconds between two points of a curve, and between two looks at the parameters.

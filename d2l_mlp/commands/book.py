@@ -25,10 +25,10 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..distributed import Workers
-    from ..editions import Edition
-    from ..run import Run
-    from ..training import EpochResult
+    from ..book.editions import Edition
+    from ..chapter.train import EpochResult
+    from ..distributed.workers import Workers
+    from ..runs.run import Run
 
 
 def book(
@@ -92,10 +92,10 @@ def book(
     """Train as the chapter does, each epoch beside the numbers that it printed."""
     with _compat.hidden_role():
         _compat.load_mxnet()
-    from ..data import load_data_fashion_mnist
-    from ..editions import CHAPTER, LINEAR, load_editions
-    from ..models import save_params
-    from ..run import Run, Settings
+    from ..book.editions import CHAPTER, LINEAR, load_editions
+    from ..chapter.model import save_params
+    from ..dataset.fashion_mnist import load_data_fashion_mnist
+    from ..runs.run import Run, Settings
 
     if linear and num_hiddens:
         raise typer.BadParameter(
@@ -141,7 +141,7 @@ def _join(kvstore: KVStore | None) -> AbstractContextManager[Workers | None]:
     """Find the other processes, if any; a server or scheduler does not come back."""
     if kvstore is None and "DMLC_ROLE" not in os.environ:
         return nullcontext()
-    from ..distributed import join
+    from ..distributed.workers import join
 
     try:
         return join(kvstore and kvstore.value)
@@ -154,7 +154,7 @@ def _show(
     run: Run, edition: Edition, epochs: Iterator[EpochResult]
 ) -> list[EpochResult]:
     """Train, and print each epoch; then where softmax regression ends."""
-    from ..run import headline
+    from ..runs.run import headline
 
     settings = run.settings
     # The bits hang on it.
@@ -189,8 +189,8 @@ def _train_linear(run: Run) -> None:
     """Print where softmax regression ends, with the book's settings for it."""
     from dataclasses import replace
 
-    from ..editions import LINEAR, load_editions
-    from ..run import Run, Settings
+    from ..book.editions import LINEAR, load_editions
+    from ..runs.run import Run, Settings
 
     edition = load_editions()[LINEAR]
     linear = replace(
@@ -212,9 +212,10 @@ def _train_linear(run: Run) -> None:
 
 def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) -> None:
     """Write the nine test images with their labels, and the curves, as PNG."""
-    from .. import curves, plotting
-    from ..data import get_fashion_mnist_labels
-    from ..run import headline
+    from ..chapter import curves
+    from ..chapter import plot as plotting
+    from ..dataset.fashion_mnist import get_fashion_mnist_labels
+    from ..runs.run import headline
 
     title = f"{run.settings}\n{headline(run.settings.seed, run.train_iter.release)}"
     images, labels, predicted = run.predict(9)

@@ -20,8 +20,8 @@ from .options import whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..run_folders import RunFolders
-    from ..sweep import Json
+    from ..runs.run_folders import RunFolders
+    from ..runs.sweep import Json
 
 Root = Annotated[
     Path | None,
@@ -128,7 +128,7 @@ def run_jobs(
         folders: where ``work`` keeps runs on their way, if it does; those that have
             ended are removed.
     """
-    from ..sweep import count_missing, sweep
+    from ..runs.sweep import count_missing, sweep
 
     jobs = jobs or _compat.count_processors()
     total, missing = count_missing(planned, path)
@@ -157,7 +157,7 @@ def run_jobs(
 
 def _tell_other_versions(found: set[tuple[tuple[str, str], ...]]) -> None:
     """Say so if runs were kept that other versions made."""
-    from ..jobs import versions
+    from ..runs.jobs import versions
 
     for other in sorted(found - {tuple(versions().items())}):
         made_by = ", ".join(f"{name} {version}" for name, version in other)

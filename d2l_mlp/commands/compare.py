@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..book import Edition
     from ..book.findings import Comparison
-    from ..sweep import Json
+    from ..runs.sweep import Json
 
 ALL = "all"
 #: Exit code of --fail-if-rejected; 1 and 2 are errors'.
@@ -89,8 +89,8 @@ def compare(
     from ..book.runs import train
     from ..book.statistics import FEWEST_RUNS
     from ..book.twins import hold_twins
-    from ..data import load_fashion_mnist
-    from ..run import headline
+    from ..dataset.fashion_mnist import load_fashion_mnist
+    from ..runs.run import headline
 
     known = load_editions(editions)
     chosen = _choose(edition, known)

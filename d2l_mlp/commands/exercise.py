@@ -70,13 +70,13 @@ def _answer(
     only what is missing. With ``checkpoint`` those under way are kept there.
     """
     _compat.load_mxnet()
-    from ..data import load_fashion_mnist
+    from ..dataset.fashion_mnist import load_fashion_mnist
     from ..exercises.figures import draw
     from ..exercises.studies import STUDIES, make_jobs, make_run, train
     from ..exercises.summary import answer, summarise
     from ..exercises.tables import table
-    from ..run import headline
-    from ..run_folders import RunFolders
+    from ..runs.run import headline
+    from ..runs.run_folders import RunFolders
 
     study, seeds = STUDIES[number], range(num_seeds)
     output = output or Path(f"output/exercise-{number}")

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     import optuna
 
     from ..exercises.outcome import Found
-    from ..run_folders import RunFolders
+    from ..runs.run_folders import RunFolders
 
 
 def count_tests(study: optuna.Study, found: Found) -> int:
     """Note that the test set is read for the chosen setting; return for how many."""
-    from ..jobs import to_json
+    from ..runs.jobs import to_json
 
     chosen = to_json(found.chosen)
     tested = study.user_attrs.get("tested", [])

@@ -13,10 +13,10 @@ from .. import _stop
 from .common import check_output, console
 
 if TYPE_CHECKING:
-    from ..run import Run
-    from ..run_folders import RunFolders
-    from ..sweep import Json
-    from ..training import EpochResult
+    from ..chapter.train import EpochResult
+    from ..runs.run import Run
+    from ..runs.run_folders import RunFolders
+    from ..runs.sweep import Json
 
 Checkpoint = Annotated[
     Path | None,
@@ -59,8 +59,8 @@ def keeping(
     if folder is None:
         yield run.epochs()
         return
-    from .. import resuming
-    from ..checkpoint_folder import Folder
+    from ..runs import resuming
+    from ..runs.checkpoint_folder import Folder
 
     def epochs() -> Iterator[EpochResult]:
         if writes:
@@ -93,7 +93,7 @@ def keeping_runs(folder: Path | None, resume: bool) -> AbstractContextManager[No
     """Have ``folder``, if there is one, for the runs of this command alone."""
     if folder is None:
         return nullcontext()
-    from ..run_folders import locked
+    from ..runs.run_folders import locked
 
     return locked(folder, resume)
 
@@ -118,7 +118,7 @@ def take_up(
     """
     if folders is None:
         return
-    from ..sweep import read
+    from ..runs.sweep import read
 
     for record in read(path):
         folders.remove(record["job"])

@@ -36,7 +36,7 @@ def launch(
 
     python -m d2l_mlp launch --num-workers 4 -- book --num-epochs 3
     """
-    from ..launcher import launch as start
+    from ..distributed.launcher import launch as start
 
     if not command or command[0] != BOOK:
         found = repr(command[0]) if command else "none"

@@ -26,10 +26,10 @@ def predict(
     _compat.load_mxnet()
     import numpy as np
 
-    from ..data import TEXT_LABELS
-    from ..models import load_arrays
-    from ..photo import predict as probabilities_of
-    from ..photo import to_image
+    from ..chapter.model import load_arrays
+    from ..dataset.fashion_mnist import TEXT_LABELS
+    from ..dataset.photo import predict as probabilities_of
+    from ..dataset.photo import to_image
 
     arrays = load_arrays(params)
     failed = False

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..exercises.outcome import Found
     from ..exercises.space import Space
     from ..exercises.trials import Place
-    from ..run_folders import RunFolders
+    from ..runs.run_folders import RunFolders
 
 
 def exercise_4(
@@ -78,10 +78,10 @@ def exercise_4(
             f"the search needs the package {error.name}, which is not installed: "
             "pip install 'd2l_mlp[search]', or make clean setup"
         ) from None
-    from ..data import load_fashion_mnist
-    from ..run import headline
-    from ..run_folders import RunFolders
-    from ..sweep import alone
+    from ..dataset.fashion_mnist import load_fashion_mnist
+    from ..runs.run import headline
+    from ..runs.run_folders import RunFolders
+    from ..runs.sweep import alone
 
     name = "regularised" if regularise else "plain"
     suffix = "-regularised" if regularise else ""

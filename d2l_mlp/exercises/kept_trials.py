@@ -5,10 +5,10 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from .. import jobs
-from ..run import Run
-from ..run_folders import RunFolders
-from ..sweep import Json
+from ..runs import jobs
+from ..runs.run import Run
+from ..runs.run_folders import RunFolders
+from ..runs.sweep import Json
 from .space import hold_out
 from .storage import first_number, retry
 from .trials import ENDED

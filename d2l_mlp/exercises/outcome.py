@@ -10,9 +10,9 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from .. import jobs
-from ..run import Settings
-from ..sweep import Json
+from ..runs import jobs
+from ..runs.run import Settings
+from ..runs.sweep import Json
 from .studies import make_job
 from .summary import mean_sd
 

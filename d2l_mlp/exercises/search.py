@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import _stop
-from ..run_folders import RunFolders
-from ..sweep import SweepError, make_pool, one_thread
+from ..runs.run_folders import RunFolders
+from ..runs.sweep import SweepError, make_pool, one_thread
 from .kept_trials import check_trials, queue_kept, remove
 from .space import Space
 from .storage import retry, told

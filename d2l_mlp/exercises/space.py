@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data import BatchLoader, FashionMNIST
-from ..run import Settings
+from ..dataset.fashion_mnist import BatchLoader, FashionMNIST
+from ..runs.run import Settings
 
 if TYPE_CHECKING:
     from optuna import Trial

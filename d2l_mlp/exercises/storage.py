@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrial
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
-from ..sweep import SweepError
+from ..runs.sweep import SweepError
 
 #: Times that the setting of a trial whose process died is tried again.
 RETRIES = 3

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .. import jobs
-from ..data import make_loaders
-from ..run import Run, Settings
-from ..run_folders import RunFolders
-from ..sweep import Json
+from ..dataset.fashion_mnist import make_loaders
+from ..runs import jobs
+from ..runs.run import Run, Settings
+from ..runs.run_folders import RunFolders
+from ..runs.sweep import Json
 
 
 @dataclass(frozen=True)

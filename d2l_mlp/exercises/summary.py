@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._values import counted
-from ..sweep import Json, key
+from ..runs.sweep import Json, key
 from .studies import Case, Study, make_job, settings_of
 
 #: Loss of a net that gives each of ten classes the same probability.

@@ -12,12 +12,12 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from .. import jobs
-from ..data import FashionMNIST
-from ..run import Run
-from ..run_folders import RunFolders, job_epochs
-from ..sweep import SweepError
-from ..training import TrainingDiverged
+from ..chapter.train import TrainingDiverged
+from ..dataset.fashion_mnist import FashionMNIST
+from ..runs import jobs
+from ..runs.run import Run
+from ..runs.run_folders import RunFolders, job_epochs
+from ..runs.sweep import SweepError
 from .space import HELD_OUT, Space, hold_out
 from .storage import first_number, hidden, open_storage
 

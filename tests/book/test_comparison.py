@@ -3,10 +3,10 @@ import json
 from d2l_mlp.book import CHAPTER, LINEAR, load_editions
 from d2l_mlp.book.comparison import compare
 from d2l_mlp.book.curves import curves
+from d2l_mlp.book.editions import models_of
 from d2l_mlp.book.evidence import gather_evidence, sums_in_mxnet
 from d2l_mlp.book.runs import OFFICIAL, RESPLIT
 from d2l_mlp.book.variants import VARIANTS
-from d2l_mlp.editions import models_of
 
 import numpy as np
 import pytest

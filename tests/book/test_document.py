@@ -5,7 +5,7 @@ from pathlib import Path
 from d2l_mlp.book import load_editions
 from d2l_mlp.book.comparison import compare
 from d2l_mlp.book.evidence import gather_evidence
-from d2l_mlp.sweep import read
+from d2l_mlp.runs.sweep import read
 
 import pytest
 

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from d2l_mlp.book import CHAPTER, load_editions
 from d2l_mlp.book.runs import OFFICIAL, RESPLIT, make_job, train
 from d2l_mlp.book.variants import VARIANTS
-from d2l_mlp.data import BatchLoader
-from d2l_mlp.run import Run, Settings
-from d2l_mlp.training import evaluate_accuracy
+from d2l_mlp.chapter.train import evaluate_accuracy
+from d2l_mlp.dataset.fashion_mnist import BatchLoader
+from d2l_mlp.runs.run import Run, Settings
 
 import numpy as np
 import pytest

@@ -51,7 +51,7 @@ def ended_of(run):
 
 
 def test_the_run_is_the_one_that_run_makes(server):
-    from d2l_mlp.run import Run, Settings
+    from d2l_mlp.runs.run import Run, Settings
 
     number = server.start(**SMALL, seed=5)
     events = of_run(server.events(until=ended_of(number)), number)

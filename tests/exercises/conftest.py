@@ -3,8 +3,8 @@ import shutil
 import signal
 
 from d2l_mlp.exercises.trials import Place
-from d2l_mlp.run_folders import RunFolders
-from d2l_mlp.sweep import read as read_records
+from d2l_mlp.runs.run_folders import RunFolders
+from d2l_mlp.runs.sweep import read as read_records
 
 import pytest
 from killed_exercises import THIRD, WAITS, interrupt, run

@@ -12,10 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-from d2l_mlp.checkpoint_folder import Folder
-from d2l_mlp.run_folders import under_way
-from d2l_mlp.sweep import key
-from d2l_mlp.sweep import read as read_records
+from d2l_mlp.runs.checkpoint_folder import Folder
+from d2l_mlp.runs.run_folders import under_way
+from d2l_mlp.runs.sweep import key
+from d2l_mlp.runs.sweep import read as read_records
 
 THIRD = ["3", "--seeds", "1", "--num-epochs", "3"]
 #: One trial, the chapter's setting, and one final run.

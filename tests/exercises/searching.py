@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from d2l_mlp import jobs
 from d2l_mlp.exercises.space import Space, hold_out
-from d2l_mlp.run import Run
+from d2l_mlp.runs import jobs
+from d2l_mlp.runs.run import Run
 
 from optuna.trial import TrialState
 

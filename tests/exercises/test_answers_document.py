@@ -7,7 +7,7 @@ from d2l_mlp.exercises.outcome import conclude
 from d2l_mlp.exercises.studies import STUDIES, make_jobs
 from d2l_mlp.exercises.summary import mean_sd, summarise
 from d2l_mlp.exercises.trials import Place
-from d2l_mlp.sweep import read
+from d2l_mlp.runs.sweep import read
 
 import numpy as np
 import pytest

@@ -6,19 +6,19 @@ import signal
 import time
 from dataclasses import replace
 
-from d2l_mlp import jobs
-from d2l_mlp.checkpoint import CheckpointError
-from d2l_mlp.checkpoint_folder import Folder
 from d2l_mlp.exercises import search as searching_module
 from d2l_mlp.exercises.kept_trials import check_trials, queue_kept
 from d2l_mlp.exercises.outcome import settings_of
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.space import hold_out
 from d2l_mlp.exercises.trials import create, try_setting
-from d2l_mlp.resuming import kept_epochs
-from d2l_mlp.run import Run
-from d2l_mlp.run_folders import RunFolders, under_way
-from d2l_mlp.sweep import make_pool, one_thread
+from d2l_mlp.runs import jobs
+from d2l_mlp.runs.checkpoint import CheckpointError
+from d2l_mlp.runs.checkpoint_folder import Folder
+from d2l_mlp.runs.resuming import kept_epochs
+from d2l_mlp.runs.run import Run
+from d2l_mlp.runs.run_folders import RunFolders, under_way
+from d2l_mlp.runs.sweep import make_pool, one_thread
 
 import pytest
 from optuna import TrialPruned

@@ -5,10 +5,10 @@ import re
 import shutil
 import signal
 
-from d2l_mlp.checkpoint import read
-from d2l_mlp.checkpoint_folder import Folder
 from d2l_mlp.exercises.trials import Place
-from d2l_mlp.run_folders import RunFolders
+from d2l_mlp.runs.checkpoint import read
+from d2l_mlp.runs.checkpoint_folder import Folder
+from d2l_mlp.runs.run_folders import RunFolders
 
 from killed_exercises import FOURTH, THIRD, WAITS, assert_same, interrupt, results, run
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from d2l_mlp.exercises.outcome import OPTIONS, command_of, final_accuracies
 from d2l_mlp.exercises.space import PLAIN, REGULARISED, to_settings
-from d2l_mlp.run import Settings
+from d2l_mlp.runs.run import Settings
 
 import optuna
 import pytest

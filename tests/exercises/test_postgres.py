@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.trials import Place
-from d2l_mlp.sweep import SweepError
+from d2l_mlp.runs.sweep import SweepError
 
 import psycopg
 import pytest

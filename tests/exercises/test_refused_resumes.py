@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 
-from d2l_mlp.checkpoint import read
-from d2l_mlp.checkpoint_folder import Folder
-from d2l_mlp.run_folders import locked
+from d2l_mlp.runs.checkpoint import read
+from d2l_mlp.runs.checkpoint_folder import Folder
+from d2l_mlp.runs.run_folders import locked
 
 import pytest
 from killed_exercises import FOURTH, THIRD, run

@@ -4,7 +4,6 @@ import json
 import shutil
 from dataclasses import replace
 
-from d2l_mlp import jobs
 from d2l_mlp.commands import search as command
 from d2l_mlp.exercises.outcome import conclude, describe, settings_of
 from d2l_mlp.exercises.search import search
@@ -12,8 +11,9 @@ from d2l_mlp.exercises.search_figures import draw
 from d2l_mlp.exercises.space import Space, hold_out
 from d2l_mlp.exercises.storage import told
 from d2l_mlp.exercises.trials import Place, create, try_setting
-from d2l_mlp.run import Run
-from d2l_mlp.sweep import SweepError, read
+from d2l_mlp.runs import jobs
+from d2l_mlp.runs.run import Run
+from d2l_mlp.runs.sweep import SweepError, read
 
 import optuna
 import pytest

@@ -10,7 +10,7 @@ from d2l_mlp.exercises import trials
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.storage import open_storage
 from d2l_mlp.exercises.trials import create
-from d2l_mlp.sweep import SweepError
+from d2l_mlp.runs.sweep import SweepError
 
 import optuna
 import pytest

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 
 from d2l_mlp.exercises.storage import open_storage
-from d2l_mlp.sweep import SweepError
+from d2l_mlp.runs.sweep import SweepError
 
 import optuna
 import pytest

@@ -4,11 +4,11 @@ import io
 import math
 from dataclasses import replace
 
-from d2l_mlp import jobs
 from d2l_mlp.exercises import figures, studies, summary, tables
 from d2l_mlp.exercises.studies import STUDIES, make_jobs
 from d2l_mlp.exercises.summary import answer, mean_sd, summarise
-from d2l_mlp.run import Settings
+from d2l_mlp.runs import jobs
+from d2l_mlp.runs.run import Settings
 
 import numpy as np
 import pytest

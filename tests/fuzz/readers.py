@@ -15,9 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2l_mlp import checkpoint, models, params_file, releases
-from d2l_mlp.random_states import RandomStates
-from d2l_mlp.training import EpochResult
+from d2l_mlp.chapter import model as models
+from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.dataset import releases
+from d2l_mlp.runs import checkpoint
+from d2l_mlp.runs import params as params_file
+from d2l_mlp.runs.random_states import RandomStates
 
 import numpy as np
 

@@ -1,0 +1,4 @@
+"""The same training loop over MXNet's KVStore, by several processes or machines.
+
+Start with ``workers``; ``launcher`` starts the processes of one machine.
+"""
