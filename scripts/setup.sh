@@ -176,7 +176,7 @@ get_packages() {
     "$venv/bin/python" -c 'from d2l_mlp._compat import load_mxnet; load_mxnet()' ||
         die "MXNet is installed and cannot be loaded (see above)."
     # Else the first run with --fast would, which would take it 3 s.
-    "$venv/bin/python" -c 'from d2l_mlp import compiled; compiled.compile_now()' ||
+    "$venv/bin/python" -c 'from d2l_mlp.static_graph import compiled; compiled.compile_now()' ||
         say "numba cannot compile here (see above); --fast does without."
 }
 

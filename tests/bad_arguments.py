@@ -34,13 +34,22 @@ MODELS = [
     ("gb.load_params(twin, [1, 2, 3, 4])", "params[0]: found 1, expected NDArray"),
     ("gb.load_params(unbiased, params)", "twin: found a layer without bias, expected"),
     ("gb.load_params(twin, params[:3])", "params: found shapes [(784, 8)", "expected"),
-    ("models.save_params(params[:3], out)", "found 3 arrays, expected W and b for ea"),
-    ("models.save_params([], out)", "params: found 0 arrays, expected W and b"),
-    ("models.save_params(None, out)", "params: found None, expected a list of NDArr"),
-    ("models.save_params(params, 5)", "path: found 5, expected a path"),
-    (r"models.save_params(params, 'a\0')", r"path: found 'a\x00', expected a path"),
-    ("models.load_arrays(None)", "path: found None, expected a path"),
-    ("models.load_arrays(b'a')", "path: found b'a', expected a path"),
+    (
+        "stored.save_params(params[:3], out)",
+        "found 3 arrays, expected W and b for ea",
+    ),
+    ("stored.save_params([], out)", "params: found 0 arrays, expected W and b"),
+    (
+        "stored.save_params(None, out)",
+        "params: found None, expected a list of NDArr",
+    ),
+    ("stored.save_params(params, 5)", "path: found 5, expected a path"),
+    (
+        r"stored.save_params(params, 'a\0')",
+        r"path: found 'a\x00', expected a path",
+    ),
+    ("stored.load_arrays(None)", "path: found None, expected a path"),
+    ("stored.load_arrays(b'a')", "path: found b'a', expected a path"),
 ]
 
 DATA = [
@@ -218,23 +227,59 @@ PICTURES = [
     ("gb.set_figsize((1, 2, 3))", "figsize: found (1, 2, 3), expected (width, height"),
     ("photo.to_image(None)", "picture: found None, expected a file's bytes"),
     ("photo.to_image('abc')", "picture: found 'abc', expected a file's bytes"),
-    ("photo.predict(None, arrays)", "image: found None, expected (28, 28)"),
-    ("photo.predict(np.ones((27, 28)), arrays)", "image: found ndarray float64 (27, 2"),
-    ("photo.predict(np.ones((28, 28)), None)", "params: found None, expected NumPy ar"),
-    ("photo.predict(np.ones((28, 28)), [1])", "params[0]: found 1, expected ndarray"),
-    ("photo.predict(np.ones((28, 28)), arrays[2:])", "params[0]: found ndarray float3"),
+    ("models.predict(None, arrays)", "image: found None, expected (28, 28)"),
+    (
+        "models.predict(np.ones((27, 28)), arrays)",
+        "image: found ndarray float64 (27, 2",
+    ),
+    (
+        "models.predict(np.ones((28, 28)), None)",
+        "params: found None, expected NumPy ar",
+    ),
+    ("models.predict(np.ones((28, 28)), [1])", "params[0]: found 1, expected ndarray"),
+    (
+        "models.predict(np.ones((28, 28)), arrays[2:])",
+        "params[0]: found ndarray float3",
+    ),
 ]
 
 #: Of the system's errors the message has the path last: what it is in brackets.
 FILES = [
-    ("models.load_arrays(missing)", "No such file", "expected W1, b1, … of a net", "m"),
-    ("models.load_arrays(folder)", "Is a directory, expected W1, b1", "folder"),
-    ("models.load_arrays('/dev/null')", "/dev/null: found no parameters", "expected W"),
-    ("models.load_arrays('/proc/self/mem')", "Input/output error, expected W1", "mem"),
-    ("models.save_params(params, folder)", "found no plain file, expected one to rep"),
-    ("models.save_params(params, '/dev/full')", "/dev/full: found no plain file, expe"),
-    ("models.save_params(params, nowhere)", "No such file or directory", "/proc/none/"),
-    ("models.save_params(gb.init_params(), full)", "No space left on device", "/full'"),
+    (
+        "stored.load_arrays(missing)",
+        "No such file",
+        "expected W1, b1, … of a net",
+        "m",
+    ),
+    ("stored.load_arrays(folder)", "Is a directory, expected W1, b1", "folder"),
+    (
+        "stored.load_arrays('/dev/null')",
+        "/dev/null: found no parameters",
+        "expected W",
+    ),
+    (
+        "stored.load_arrays('/proc/self/mem')",
+        "Input/output error, expected W1",
+        "mem",
+    ),
+    (
+        "stored.save_params(params, folder)",
+        "found no plain file, expected one to rep",
+    ),
+    (
+        "stored.save_params(params, '/dev/full')",
+        "/dev/full: found no plain file, expe",
+    ),
+    (
+        "stored.save_params(params, nowhere)",
+        "No such file or directory",
+        "/proc/none/",
+    ),
+    (
+        "stored.save_params(gb.init_params(), full)",
+        "No space left on device",
+        "/full'",
+    ),
     ("checkpoint.read(missing)", "No such file or directory, expected a checkpoint"),
     ("checkpoint.read(folder)", "Is a directory, expected a checkpoint", "folder"),
     ("checkpoint.read(Path('/dev/null'))", "/dev/null: found another file", "expected"),

@@ -21,6 +21,7 @@ from d2l_mlp.dataset import photo, releases, splits
 from d2l_mlp.distributed import launcher
 from d2l_mlp.distributed import workers as distributed
 from d2l_mlp.runs import checkpoint, checkpoint_folder, resuming, schedules, sweep
+from d2l_mlp.runs import params as stored
 
 import bad_arguments
 import bad_commands
@@ -31,10 +32,23 @@ import typer
 from matplotlib import pyplot as plt
 from mxnet import gluon, nd
 
-MODULES = (
-    checkpoint, checkpoint_folder, data, distributed, editions, launcher, models, photo,
-    releases, results, resuming, schedules, splits, sweep,
-)  # fmt: skip
+MODULES = {
+    "checkpoint": checkpoint,
+    "checkpoint_folder": checkpoint_folder,
+    "data": data,
+    "distributed": distributed,
+    "editions": editions,
+    "launcher": launcher,
+    "models": models,
+    "photo": photo,
+    "releases": releases,
+    "results": results,
+    "resuming": resuming,
+    "schedules": schedules,
+    "splits": splits,
+    "stored": stored,
+    "sweep": sweep,
+}
 loss = gluon.loss.SoftmaxCrossEntropyLoss()
 
 
@@ -95,9 +109,8 @@ def names(paths):
     }
     here = ("images", "labels", "params", "net", "train_iter", "loader", "run", "train")
     made |= {name: value for name, value in locals().items() if name in here}
-    modules = {module.__name__.rpartition(".")[2]: module for module in MODULES}
     libraries = {"gb": gb, "mxnet": mxnet, "nd": nd, "np": np, "Path": Path}
-    return made | modules | libraries | paths | {"loss": loss}
+    return made | MODULES | libraries | paths | {"loss": loss}
 
 
 def in_order(parts, text):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from d2l_mlp.chapter.model import load_arrays
+from d2l_mlp.runs.params import load_arrays
 
 import numpy as np
 import pytest

@@ -17,7 +17,9 @@ AT_MOST = 60
 HEAD = """
 import os, sys, threading, warnings
 import d2l_mlp as gb
-from d2l_mlp import compiled, data, graph, hybrid, models, photo, training
+from d2l_mlp.chapter import model as models, train as training
+from d2l_mlp.dataset import fashion_mnist as data, photo
+from d2l_mlp.static_graph import compiled, graph, hybrid
 import numpy as np
 from mxnet import autograd, gluon, nd
 
@@ -88,7 +90,7 @@ for units in (400, 512):
     params = [rng.normal(0, .1, s).astype("float32")
               for s in ((784, units), (units,), (units, 10), (10,))]
     image = splits.test_images[0, :, :, 0]
-    def ask(): return [photo.predict(image, params).tobytes() for _ in range(100)]
+    def ask(): return [models.predict(image, params).tobytes() for _ in range(100)]
     assert len({bits for found in at_once(*[ask] * 6) for bits in found}) == 1
 """,
     "tracing": """

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from mxnet import Context, nd
 from mxnet.gluon import nn
 
 from .. import _values
 from .._checks import in_one_line, layers
-from ..runs.params import load_arrays as load_arrays
-from ..runs.params import save_params as save_params
 
 Net = Callable[[nd.NDArray], nd.NDArray]
 #: Of scores and labels, each sample's loss.
@@ -104,6 +103,28 @@ def make_net(params: Sequence[nd.NDArray], dropout: float = 0.0) -> Net:
         return nd.dot(H, W) + b
 
     return net
+
+
+def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
+    """Return the probabilities ``(10,)`` of a uint8 ``(28, 28)``, by the net by hand.
+
+    Args:
+        image: as ``photo.to_image`` gives it.
+        params: ``[W1, b1, ...]``, float32.
+
+    Raises:
+        ValueError: either is something else.
+    """
+    if not isinstance(image, np.ndarray) or image.shape != (28, 28):
+        raise ValueError(f"image: found {_values.shown(image)}, expected (28, 28)")
+    params = _values.each("params", params, np.ndarray, "NumPy arrays")
+    if params and params[0].shape[:1] != (784,):
+        raise ValueError(
+            f"params[0]: found {_values.shown(params[0])}, expected (784, units)"
+        )
+    X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
+    scores = make_net([nd.array(param) for param in params])(X)
+    return scores.softmax().asnumpy()[0]
 
 
 def check_dropout(dropout: float) -> None:

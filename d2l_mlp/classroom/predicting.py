@@ -11,8 +11,9 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
+from ..chapter.model import predict
 from ..dataset.fashion_mnist import TEXT_LABELS
-from ..dataset.photo import MOST_BYTES, PhotoError, predict, to_image
+from ..dataset.photo import MOST_BYTES, PhotoError, to_image
 from . import pictures
 from .room import Room
 

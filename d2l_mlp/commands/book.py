@@ -93,8 +93,8 @@ def book(
     with _compat.hidden_role():
         _compat.load_mxnet()
     from ..book.editions import CHAPTER, LINEAR, load_editions
-    from ..chapter.model import save_params
     from ..dataset.fashion_mnist import load_data_fashion_mnist
+    from ..runs.params import save_params
     from ..runs.run import Run, Settings
 
     if linear and num_hiddens:

@@ -26,10 +26,10 @@ def predict(
     _compat.load_mxnet()
     import numpy as np
 
-    from ..chapter.model import load_arrays
+    from ..chapter.model import predict as probabilities_of
     from ..dataset.fashion_mnist import TEXT_LABELS
-    from ..dataset.photo import predict as probabilities_of
     from ..dataset.photo import to_image
+    from ..runs.params import load_arrays
 
     arrays = load_arrays(params)
     failed = False

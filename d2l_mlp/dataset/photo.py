@@ -13,8 +13,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .._values import each, shown
-from ..chapter.model import make_net
+from .._values import shown
 
 #: Bytes of a file and pixels of a picture that are taken on.
 MOST_BYTES, MOST_PIXELS = 8_000_000, 8_000_000
@@ -62,28 +61,6 @@ def to_image(content: bytes) -> np.ndarray:
     result = Image.new("L", (28, 28))
     result.paste(small, ((28 - size[0]) // 2, (28 - size[1]) // 2))
     return np.asarray(result)
-
-
-def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
-    """Return the probabilities ``(10,)`` of a uint8 ``(28, 28)``, by the net by hand.
-
-    Args:
-        image: as ``to_image`` gives it.
-        params: ``[W1, b1, ...]``, float32.
-
-    Raises:
-        ValueError: either is something else.
-    """
-    from mxnet import nd
-
-    if not isinstance(image, np.ndarray) or image.shape != (28, 28):
-        raise ValueError(f"image: found {shown(image)}, expected (28, 28)")
-    params = each("params", params, np.ndarray, "NumPy arrays")
-    if params and params[0].shape[:1] != (784,):
-        raise ValueError(f"params[0]: found {shown(params[0])}, expected (784, units)")
-    X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
-    scores = make_net([nd.array(param) for param in params])(X)
-    return scores.softmax().asnumpy()[0]
 
 
 def _open(content: bytes) -> Image.Image:

@@ -1,8 +1,8 @@
 """Around the launcher that MXNet's wheel carries: what it lacks on a Python of today.
 
-``launch`` starts it as ``python -m d2l_mlp.distributed.launcher``, in a session of its own, so that
-all that it starts on this machine can be ended together. It starts the scheduler here,
-servers and workers here or on other hosts, all with the same command.
+``launch`` starts it as ``python -m d2l_mlp.distributed.launcher``, in a session of its
+own, so that all that it starts on this machine can be ended together. It starts the
+scheduler here, servers and workers here or on other hosts, all with the same command.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 import io
 
 from d2l_mlp.chapter import model as models
-from d2l_mlp.dataset import photo
+from d2l_mlp.runs import params as params_file
 
 import numpy as np
 import pytest
@@ -59,18 +59,18 @@ def test_a_picture_that_is_none_does_not_keep_others_from_their_answer(
 
 def test_what_was_saved_is_loaded_bit_for_bit(tmp_path):
     params = models.init_params((8, 6))
-    models.save_params(params, tmp_path / "params.npz")
-    loaded = models.load_arrays(tmp_path / "params.npz")
+    params_file.save_params(params, tmp_path / "params.npz")
+    loaded = params_file.load_arrays(tmp_path / "params.npz")
     for param, array in zip(params, loaded, strict=True):
         np.testing.assert_array_equal(param.asnumpy(), array)
     assert list(tmp_path.iterdir()) == [tmp_path / "params.npz"]
     image = np.zeros((28, 28), np.uint8)
-    assert photo.predict(image, loaded).shape == (10,)
+    assert models.predict(image, loaded).shape == (10,)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "params.npz"
-    models.save_params(models.init_params(8), path)
+    params_file.save_params(models.init_params(8), path)
     before = path.read_bytes()
 
     def full(*args):
@@ -78,7 +78,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", full)
     with pytest.raises(OSError, match="No space left"):
-        models.save_params(models.init_params(4), path)
+        params_file.save_params(models.init_params(4), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
@@ -112,7 +112,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, content, message):
     path = tmp_path / "params.npz"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
-        models.load_arrays(path)
+        params_file.load_arrays(path)
     assert str(path) in str(error.value)
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_file_is_refused_or_whole(tmp_path, data):
     path = tmp_path / "params.npz"
     path.write_bytes(content)
     try:
-        arrays = models.load_arrays(path)
+        arrays = params_file.load_arrays(path)
     except ValueError:
         return
     assert [array.shape for array in arrays] == [(784, 10), (10,)]

@@ -137,7 +137,7 @@ def test_any_bytes_are_refused_or_taken(content):
 def test_probabilities_are_the_nets(fashion_mnist):
     params = models.init_params((32,), scale=0.1)
     image = fashion_mnist.test_images[0, :, :, 0]
-    found = photo.predict(image, [param.asnumpy() for param in params])
+    found = models.predict(image, [param.asnumpy() for param in params])
     X = nd.array(image.reshape(1, 1, 28, 28) / np.float32(255))
     np.testing.assert_allclose(
         found, models.make_net(params)(X).softmax().asnumpy()[0], rtol=1e-5

@@ -8,10 +8,10 @@ import subprocess
 import threading
 from contextlib import ExitStack
 
-from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.distributed import heartbeat as watch
 from d2l_mlp.distributed import workers as distributed
+from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs import run
 from d2l_mlp.runs.checkpoint_folder import Folder
 from d2l_mlp.runs.resuming import kept_epochs, resumed_epochs
@@ -41,7 +41,7 @@ def alone(tmp_path_factory):
         [*PYTHON, *map(str, BOOK), "--save", folder / "p.npz", "--output", folder],
         env=clean_environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return numbers(done.stdout), models.load_arrays(folder / "p.npz")
+    return numbers(done.stdout), params_file.load_arrays(folder / "p.npz")
 
 
 def assert_same_path(stdout, saved, alone):
@@ -49,7 +49,7 @@ def assert_same_path(stdout, saved, alone):
     assert len(lines) == 2, "the net and the linear model, by one worker alone"
     for found, expected in zip(numbers(stdout), lines, strict=True):
         assert found == pytest.approx(expected, abs=0.001)
-    for found, expected in zip(models.load_arrays(saved), params, strict=True):
+    for found, expected in zip(params_file.load_arrays(saved), params, strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_workers_without_a_graph_learn_the_same(alone, group, tmp_path):
         process = group.start([*start, *command])
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
-        ends.append((numbers(stdout), models.load_arrays(tmp_path / "p.npz")))
+        ends.append((numbers(stdout), params_file.load_arrays(tmp_path / "p.npz")))
     assert_same_path(stdout, tmp_path / "p.npz", ends[0])
 
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2l_mlp.chapter import model as models
 from d2l_mlp.chapter.train import EpochResult
 from d2l_mlp.dataset import releases
 from d2l_mlp.runs import checkpoint
@@ -277,7 +276,7 @@ def npz_reader():
         assert all(np.isfinite(a).all() and a.dtype == np.float32 for a in found)
 
     return Reader(
-        read=models.load_arrays,
+        read=params_file.load_arrays,
         refusal=params_file.NoNetError,
         check=check,
         # What the packed seeds hold, and float32 of the float16 among them.

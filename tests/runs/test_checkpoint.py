@@ -9,6 +9,7 @@ from pathlib import Path
 
 from d2l_mlp.chapter import model as models
 from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs.checkpoint import Checkpoint, CheckpointError, Optimizer, read
 from d2l_mlp.runs.random_states import RandomStates
 
@@ -266,7 +267,7 @@ def test_an_epoch_without_its_batches_cannot_be_kept():
 
 def test_names_in_a_file_are_those_of_saved_parameters(tmp_path):
     _, content = make().to_file()
-    models.save_params(models.init_params(8), tmp_path / "params.npz")
+    params_file.save_params(models.init_params(8), tmp_path / "params.npz")
     names = {"W1", "b1", "W2", "b2"}
     assert set(np.load(tmp_path / "params.npz")) == names
     assert set(safetensors.numpy.load(content)) == names | {"batches", "record"}

@@ -6,6 +6,7 @@ from itertools import islice
 
 from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import fashion_mnist as data
+from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs import resuming
 from d2l_mlp.runs.checkpoint import CheckpointError
 from d2l_mlp.runs.resuming import kept_epochs, made_of, restore, take
@@ -271,8 +272,8 @@ def test_trained_parameters_go_from_any_kind_of_run_to_any(
 ):
     trained, run = make(**KINDS[source]), make(**KINDS[target], seed=9)
     next(trained.epochs())
-    models.save_params(trained.trained(), tmp_path / "params.npz")
-    run.load(models.load_arrays(tmp_path / "params.npz"))
+    params_file.save_params(trained.trained(), tmp_path / "params.npz")
+    run.load(params_file.load_arrays(tmp_path / "params.npz"))
     for found, expected in zip(run.trained(), trained.trained(), strict=True):
         assert found.asnumpy().tobytes() == expected.asnumpy().tobytes()
     X, _, _ = run.predict(50)

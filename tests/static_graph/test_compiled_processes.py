@@ -63,7 +63,8 @@ sys.modules["numba"] = None
 from d2l_mlp import run
 settings = run.Settings((16,), num_epochs=2, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
-assert "d2l_mlp.static_graph.bound" in sys.modules and "d2l_mlp.static_graph.compiled" not in sys.modules
+room = "d2l_mlp.static_graph."
+assert room + "bound" in sys.modules and room + "compiled" not in sys.modules
 """
 
 

@@ -128,7 +128,7 @@ def test_both_engines_give_the_same_lines(wd):
     for engine in ("NaiveEngine", "ThreadedEnginePerDevice"):
         env = os.environ | {"MXNET_ENGINE_TYPE": engine, "OMP_NUM_THREADS": "1"}
         script = (
-            "from d2l_mlp import run\n"
+            "from d2l_mlp.runs import run\n"
             "settings = run.Settings((32, 16), num_epochs=2, hybridize=True, "
             f"wd={wd})\n"
             "for result in run.Run(settings).epochs(): print(result)\n"
