@@ -10,7 +10,7 @@ from d2l_mlp.classroom.server import open_socket
 
 import numpy as np
 import pytest
-from test_photo import bar, encode
+from pictures import bar, encode, png_header
 
 SMALL = {"num_hiddens": [16], "num_epochs": 2, "batch_size": 512}
 
@@ -104,8 +104,6 @@ def test_a_drawing_gets_probabilities(server):
 
 
 def test_what_is_no_picture_is_refused_and_too_many_are(server):
-    from test_photo import png_header
-
     if not server.state()["run"]:
         server.start(**SMALL)
         server.wait_for("idle")

@@ -4,12 +4,13 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import bar, encode
 from test_api import SMALL, predict
-from test_photo import bar, encode
 
 
 def ended(data):
@@ -203,3 +204,18 @@ def test_viewers_that_never_read_do_not_hold_up_the_run(server):
     assert [d["epoch"] for kind, d in events if kind == "epoch"] == [1, 2, 3, 4, 5, 6]
     for viewer in idle:
         viewer.close()
+
+
+@pytest.mark.parametrize("num_hiddens", [[400], [512], [512, 512]])
+def test_six_students_who_ask_at_once_are_answered_beside_a_run(server, num_hiddens):
+    server.start(num_hiddens=num_hiddens, batch_size=512, num_epochs=1)
+    server.wait_for("idle")
+    run = server.start(num_hiddens=num_hiddens, batch_size=512, num_epochs=20)
+    server.events(until=lambda data: data["type"] == "epoch" and data["run"] == run)
+    picture = encode(bar())
+    with ThreadPoolExecutor(6) as students:
+        asked = [students.submit(predict, server, picture) for _ in range(6)]
+        answers = [each.result(timeout=20) for each in asked]
+    server.calm()
+    assert [status for status, _ in answers] == [200] * 6
+    assert all(0.99 < sum(answer["probabilities"]) < 1.01 for _, answer in answers)

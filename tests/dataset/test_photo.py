@@ -1,8 +1,6 @@
 """Pictures as the training images are, and nothing worse than a clear refusal."""
 
 import io
-import struct
-import zlib
 
 from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import photo
@@ -12,19 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mxnet import nd
+from pictures import bar, encode, png_header
 from PIL import Image, ImageFile
-
-
-def encode(pixels, kind="PNG", **options):
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def bar(background=255, ink=0, shape=(300, 200), box=(40, 260, 90, 130)):
-    pixels = np.full(shape, background, np.uint8)
-    pixels[box[0] : box[1], box[2] : box[3]] = ink
-    return pixels
 
 
 @pytest.mark.parametrize(("background", "ink"), [(255, 0), (0, 255), (200, 90)])
@@ -75,16 +62,6 @@ def test_a_training_image_that_fills_its_square_stays_as_it_is(fashion_mnist):
             np.testing.assert_allclose(again, image * (255 / image.max()), atol=1)
             found += 1
     assert found > 10
-
-
-def png_header(width, height):
-    def chunk(kind, data):
-        crc = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + crc
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = zlib.compress(bytes(1000))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data)
 
 
 @pytest.mark.parametrize(
