@@ -10,13 +10,11 @@ from .chapter.plot import plot_weights as plot_weights
 from .chapter.plot import set_figsize as set_figsize
 from .chapter.plot import show_fashion_mnist as show_fashion_mnist
 from .chapter.plot import use_svg_display as use_svg_display
-from .chapter.train import EpochResult as EpochResult
-from .chapter.train import TrainingDiverged as TrainingDiverged
+from .chapter.results import EpochResult as EpochResult
+from .chapter.results import TrainingDiverged as TrainingDiverged
+from .chapter.step import seed_everything as seed_everything
 from .chapter.train import evaluate_accuracy as evaluate_accuracy
-from .chapter.train import seed_everything as seed_everything
 from .chapter.train import sgd as sgd
-from .chapter.train import train_ch3 as train_ch3
-from .chapter.train import train_epochs as train_epochs
 from .dataset.fashion_mnist import BatchLoader as BatchLoader
 from .dataset.fashion_mnist import get_fashion_mnist_labels as get_fashion_mnist_labels
 from .dataset.fashion_mnist import load_data_fashion_mnist as load_data_fashion_mnist
@@ -26,5 +24,7 @@ from .runs.run import headline as headline
 from .runs.settings import Settings as Settings
 from .static_graph.graph import NotTraceable as NotTraceable
 from .static_graph.hybrid import hybridize as hybridize
+from .static_graph.training import train_ch3 as train_ch3
+from .static_graph.training import train_epochs as train_epochs
 
 __version__: str

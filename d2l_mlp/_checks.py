@@ -64,7 +64,7 @@ def param_names(num_params: int) -> Iterator[str]:
 
 
 def optimizer(
-    params: Sequence[nd.NDArray] | None, lr: float | None, trainer: gluon.Trainer | None
+    params: Sequence[nd.NDArray] | None, lr: Any, trainer: gluon.Trainer | None
 ) -> None:
     """Refuse a learning rate that cannot learn, and updates that nobody makes."""
     if trainer is not None:
@@ -75,9 +75,19 @@ def optimizer(
         _values.positive("the trainer's learning_rate", rate)
     elif not params or lr is None:
         raise ValueError("found neither trainer nor params and lr, expected one")
-    else:
+    elif not callable(lr):
         _values.positive("lr", lr)
-        parameters(params)
+
+
+def update(params: Any, lr: float, batch_size: float, wd: float) -> list[nd.NDArray]:
+    """Return ``params`` as a list; refuse what ``sgd`` cannot update them by."""
+    params = parameters(params)
+    if not params:
+        raise ValueError("params: found none, expected at least one array")
+    _values.positive("batch_size", batch_size)
+    for name, value in (("lr", lr), ("wd", wd)):
+        _values.not_negative(name, value)
+    return params
 
 
 def weight_decay(
@@ -144,6 +154,12 @@ def batches(name: str, data_iter: Any) -> None:
         )
 
 
+def each_batch(name: str, data_iter: Any) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+    """Return the batches of ``data_iter``, each checked as it comes."""
+    batches(name, data_iter)
+    return map(batch, data_iter)
+
+
 def batch(found: Any) -> tuple[nd.NDArray, nd.NDArray]:
     """Return a batch's X and y; refuse what is not a pair of NDArrays."""
     if not (isinstance(found, (tuple, list)) and len(found) == 2):
@@ -156,6 +172,9 @@ def batch(found: Any) -> tuple[nd.NDArray, nd.NDArray]:
         raise ValueError(
             f"batch: found X {X.shape} and y {y.shape}, expected at least one sample"
         )
+    n = X.shape[0]
+    if y.shape != (n,):
+        raise ValueError(f"labels: found shape {y.shape}, expected ({n},) as X has {n}")
     return X, y
 
 
@@ -169,43 +188,50 @@ def same_shape(name: str, found: Any, like: np.ndarray) -> np.ndarray:
     return found
 
 
-def losses(found: Any) -> nd.NDArray:
-    """Return what a loss gave; refuse anything but an array."""
-    if not isinstance(found, nd.NDArray):
-        raise ValueError(
-            f"loss: found {shown(found)} from it, expected an NDArray, the loss of "
-            "each sample"
-        )
-    return found
+def checked_net(
+    net: Callable[[nd.NDArray], nd.NDArray],
+) -> Callable[[nd.NDArray], nd.NDArray]:
+    """Return ``net``; what it is given and gives is checked at each call."""
+    _values.function("net", net)
+
+    def checked(X: nd.NDArray) -> nd.NDArray:
+        n = X.shape[0]
+        try:
+            y_hat = net(X)
+        except (MXNetError, ValueError) as error:
+            raise ValueError(
+                f"net: found X {X.shape}, which it cannot take: {last_line(error)}"
+            ) from None
+        if not isinstance(y_hat, nd.NDArray):
+            raise ValueError(
+                f"net: found {shown(y_hat)} from it, expected an NDArray ({n}, classes)"
+            )
+        if y_hat.ndim != 2 or y_hat.shape[0] != n:
+            raise ValueError(
+                f"net: found output {y_hat.shape} for X {X.shape}, expected ({n}, "
+                "classes)"
+            )
+        return y_hat
+
+    return checked
 
 
-def scores(
-    net: Callable[[nd.NDArray], nd.NDArray], X: nd.NDArray, y: nd.NDArray
-) -> nd.NDArray:
-    """Return ``net(X)``; refuse a batch that does not fit ``net``, or its labels.
+def checked_loss(
+    loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
+) -> Callable[[nd.NDArray, nd.NDArray], nd.NDArray]:
+    """Return ``loss``; what it gives is checked at each call."""
+    _values.function("loss", loss)
 
-    The loss would take a label out of range for the nearest class and say nothing.
-    """
-    n = X.shape[0]
-    if y.shape != (n,):
-        raise ValueError(f"labels: found shape {y.shape}, expected ({n},) as X has {n}")
-    try:
-        y_hat = net(X)
-    except (MXNetError, ValueError) as error:
-        raise ValueError(
-            f"net: found X {X.shape}, which it cannot take: {last_line(error)}"
-        ) from None
-    if not isinstance(y_hat, nd.NDArray):
-        raise ValueError(
-            f"net: found {shown(y_hat)} from it, expected an NDArray ({n}, classes)"
-        )
-    if y_hat.ndim != 2 or y_hat.shape[0] != n:
-        raise ValueError(
-            f"net: found output {y_hat.shape} for X {X.shape}, expected ({n}, classes)"
-        )
-    # Waits for the labels alone, which the loader has ready, not for the net.
-    labels(y.asnumpy(), y_hat.shape[1])
-    return y_hat
+    def checked(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
+        found = loss(y_hat, y)
+        if not isinstance(found, nd.NDArray):
+            raise ValueError(
+                f"loss: found {shown(found)} from it, expected an NDArray, the loss of "
+                "each sample"
+            )
+        return found
+
+    return checked
 
 
 def labels(found: np.ndarray, classes: int) -> None:
@@ -222,3 +248,44 @@ def labels(found: np.ndarray, classes: int) -> None:
         )
     if found.dtype.kind == "f" and (found != found.round()).any():
         raise ValueError("labels: found fractions, expected whole numbers")
+
+
+def arrays(images: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse arrays of another kind or shape than a loader has."""
+    for name, array in (("images", images), ("labels", labels)):
+        _values.instance(name, array, np.ndarray)
+    shape = images.shape
+    if images.dtype != np.uint8 or len(shape) != 4 or shape[3] != 1 or 0 in shape[1:]:
+        raise ValueError(
+            f"images: found {images.dtype} {shape}, "
+            "expected uint8 (n, height, width, 1)"
+        )
+    if labels.shape != shape[:1]:
+        raise ValueError(f"labels: found shape {labels.shape}, expected {shape[:1]}")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: found {labels.dtype}, expected whole numbers")
+
+
+def size(resize: int | tuple[int, int]) -> tuple[int, int]:
+    """Return the width and height in pixels that ``resize`` asks for."""
+    sides = resize if isinstance(resize, (tuple, list)) else (resize, resize)
+    if len(sides) != 2:
+        raise ValueError(f"resize: found {resize}, expected a side or (width, height)")
+    width, height = (_values.whole_number("resize", side) for side in sides)
+    return width, height
+
+
+def part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
+    """Return a worker's rank and their number; refuse a batch with too few images."""
+    if not (isinstance(part, (tuple, list)) and len(part) == 2):
+        raise ValueError(f"part: found {shown(part)}, expected (rank, workers)")
+    rank = _values.whole_number("part[0]", part[0], least=0)
+    workers = _values.whole_number("part[1]", part[1], least=rank + 1)
+    last = n % batch_size or min(n, batch_size)
+    if 0 < last < workers:
+        raise ValueError(
+            f"part: found {workers} workers for a last batch of {last} images (of {n}, "
+            f"in batches of {batch_size}), expected at least one image for each: take "
+            "another batch_size, or fewer workers"
+        )
+    return rank, workers

@@ -87,6 +87,14 @@ def flag(name: str, value: Any) -> None:
         raise ValueError(f"{name}: found {shown(value)}, expected True or False")
 
 
+def one_of(name: str, value: T, choices: Sequence[T]) -> T:
+    """Return ``value``; refuse what is none of ``choices``."""
+    if value not in choices:
+        expected = ", ".join(map(repr, choices))
+        raise ValueError(f"{name}: found {shown(value)}, expected one of {expected}")
+    return value
+
+
 def function(name: str, value: Any, optional: bool = False) -> None:
     """Refuse what cannot be called."""
     if not (callable(value) or (optional and value is None)):

@@ -121,8 +121,8 @@ TRAINING = [
     ("train(reduce=5)", "reduce: found 5, expected a function"),
     ("train(reduce=lambda sums: None)", "reduce: found None from it, expected ndarray"),
     ("train(reduce=lambda sums: sums[1:])", "reduce: found ndarray float64 (7,) from"),
-    ("train(train_metric=[])", "train_metric: found [], expected 'sample' or 'batch'"),
-    ("train(hybridize=None)", "hybridize: found None, expected True, False or 'auto'"),
+    ("train(train_metric=[])", "train_metric: found [], expected one of 'sample', "),
+    ("train(hybridize=None)", "hybridize: found None, expected one of True, Fals"),
     ("train(trainer=5)", "trainer: found int, expected a gluon.Trainer"),
     ("train(hybridize=True, loss=lambda a, b: 5)", "loss: found 5 from it, expected a"),
     ("gb.train_ch3(net, train_iter, train_iter, loss, 1, 32)", "found neither trainer"),
@@ -143,8 +143,6 @@ TRAINING = [
     ("gb.hybridize(net, params, loss, 32, 'a')", "lr: found 'a', expected a finite"),
     ("gb.hybridize(net, params, loss, 32, 1, wd=-1)", "wd: found -1, expected a fini"),
     ("gb.hybridize(net, params, loss, 32, 0.1)(1, 2)", "the batch's X: found 1, expec"),
-    ("results.averages(np.ones((2, 2)), 'batch')", "batches: found ndarray float64 (2"),
-    ("results.averages(np.ones((0, 3)), 'batch')", "batches: found ndarray float64 (0"),
     ("epoch.averaged('batch')", "batches: found none, expected an epoch of train_epoc"),
 ]
 
@@ -157,8 +155,11 @@ RUNS = [
     ("gb.Settings(num_epochs=1.5)", "num_epochs: found 1.5, expected a whole number"),
     ("gb.Settings(seed=2**31)", "seed: found 2147483648, expected 0 to 2147483647"),
     ("gb.Settings(use_gluon='no')", "use_gluon: found 'no', expected True or False"),
-    ("gb.Settings(train_metric='median')", "train_metric: found 'median', expected 's"),
-    ("gb.Settings(hybridize='maybe')", "hybridize: found 'maybe', expected True, Fals"),
+    ("gb.Settings(train_metric='median')", "train_metric: found 'median', expected o"),
+    (
+        "gb.Settings(hybridize='maybe')",
+        "hybridize: found 'maybe', expected one of True",
+    ),
     ("gb.Settings(scale=-1)", "scale: found -1, expected a number above 0, or 'he'"),
     ("gb.Settings(schedule=None)", "schedule: found None, expected one of constant"),
     ("gb.Settings(dropout=1)", "dropout: found 1, expected at least 0, below 1"),

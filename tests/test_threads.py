@@ -17,7 +17,8 @@ AT_MOST = 60
 HEAD = """
 import os, sys, threading, warnings
 import d2l_mlp as gb
-from d2l_mlp.chapter import model as models, train as training
+import d2l_mlp as training
+from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import fashion_mnist as data, photo
 from d2l_mlp.static_graph import compiled, graph, hybrid
 import numpy as np

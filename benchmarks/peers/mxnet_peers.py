@@ -1,7 +1,7 @@
 """This project, and Gluon with its own means."""
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 
 import numpy as np
@@ -30,12 +30,12 @@ class Ours:
             splits.test_labels[: test_images or 1],
             256,
         )
-        training.seed_everything(work.seed)
+        gb.seed_everything(work.seed)
         params = [nd.array(param) for param in work.params()]
         for param in params:
             param.attach_grad()
         self.net = models.make_net(params)
-        self.epochs = training.train_epochs(
+        self.epochs = gb.train_epochs(
             self.net,
             train_iter,
             timed,
@@ -52,7 +52,7 @@ class Ours:
         return result.train_loss, result.train_accuracy
 
     def test(self) -> float:
-        return training.evaluate_accuracy(self.test_iter, self.net)
+        return gb.evaluate_accuracy(self.test_iter, self.net)
 
 
 class GluonHybridized:

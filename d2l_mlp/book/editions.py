@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from .. import _files, _values
-from ..chapter.train import EpochResult
+from ..chapter.results import EpochResult
 from ..runs.run import Settings
 
 CHAPTER = "chapter"

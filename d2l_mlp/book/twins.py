@@ -12,8 +12,9 @@ import numpy as np
 from mxnet import gluon, nd
 
 from ..chapter.model import gluon_twin, init_params, make_net
-from ..chapter.train import seed_everything, train_epochs
+from ..chapter.step import seed_everything
 from ..dataset.fashion_mnist import BatchLoader, FashionMNIST, make_loaders
+from ..static_graph.training import train_epochs
 
 BATCH_SIZE, LR = 256, 0.5
 Batches = BatchLoader | list[tuple[nd.NDArray, nd.NDArray]]

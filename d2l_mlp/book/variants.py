@@ -32,9 +32,11 @@ class Variant:
 class WithoutSmallBatch(BatchLoader):
     """Leaves out a last batch that is smaller than the others."""
 
-    def orders(self) -> Iterator[np.ndarray]:
+    def batch_indices(self) -> Iterator[np.ndarray]:
         """Start a new pass."""
-        return (batch for batch in super().orders() if len(batch) == self.batch_size)
+        return (
+            batch for batch in super().batch_indices() if len(batch) == self.batch_size
+        )
 
 
 def _never_shuffled(run: Run) -> None:

@@ -16,6 +16,7 @@ from .. import _values
 from .._checks import in_one_line, layers
 
 Net = Callable[[nd.NDArray], nd.NDArray]
+Params = Sequence[nd.NDArray]
 #: Of scores and labels, each sample's loss.
 Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..chapter.train import BatchResult, EpochResult, TrainingDiverged
+from ..chapter.results import BatchResult, EpochResult, TrainingDiverged
 from ..dataset.fashion_mnist import BatchLoader, load_fashion_mnist, make_loaders
 from ..runs.run import Run
 from .settings import RunSettings

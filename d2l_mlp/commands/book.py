@@ -26,7 +26,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..book.editions import Edition
-    from ..chapter.train import EpochResult
+    from ..chapter.results import EpochResult
     from ..distributed.workers import Workers
     from ..runs.run import Run
 

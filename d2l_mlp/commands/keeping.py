@@ -13,7 +13,7 @@ from .. import _stop
 from .common import check_output, console
 
 if TYPE_CHECKING:
-    from ..chapter.train import EpochResult
+    from ..chapter.results import EpochResult
     from ..runs.run import Run
     from ..runs.run_folders import RunFolders
     from ..runs.sweep import Json

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from itertools import groupby, islice
+from typing import Union
 
 import numpy as np
 from mxnet import nd
 
-from .._checks import in_one_line
-from .._values import flag, shown, whole_number
-from .chunk import Chunk, check_arrays
+from .. import _checks
+from .._values import flag, whole_number
+
+#: One batch or several: X and y, or those of a loader that follow each other.
+Part = Union[tuple[nd.NDArray, nd.NDArray], "Chunk"]
 
 
 class BatchLoader:
@@ -46,7 +50,7 @@ class BatchLoader:
         release: str | None = None,
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        check_arrays(images, labels)
+        _checks.arrays(images, labels)
         if len(labels) and (labels.min() < 0 or labels.max() > 9):
             raise ValueError(
                 f"labels: found {labels.min()} to {labels.max()}, expected 0 to 9"
@@ -56,9 +60,9 @@ class BatchLoader:
         self.batch_size = whole_number("batch_size", batch_size)
         flag("shuffle", shuffle)
         self.shuffle = shuffle
-        self.resize = None if resize is None else _check_size(resize)
+        self.resize = None if resize is None else _checks.size(resize)
         self.release = release
-        self.part = _check_part(part, len(labels), self.batch_size)
+        self.part = _checks.part(part, len(labels), self.batch_size)
 
     def __len__(self) -> int:
         """Return the number of batches in a pass."""
@@ -66,10 +70,10 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Start a new pass, in a new order if ``shuffle`` is set."""
-        for batch in self.orders():
-            yield self.take(batch)
+        for batch in self.batch_indices():
+            yield self.gather(batch)
 
-    def orders(self) -> Iterator[np.ndarray]:
+    def batch_indices(self) -> Iterator[np.ndarray]:
         """Start a new pass, and yield which images each batch has, int64 ``(batch,)``.
 
         Every way to give batches starts here.
@@ -86,9 +90,9 @@ class BatchLoader:
 
         Only where it ``gives_chunks``.
         """
-        for size, batches in groupby(self.orders(), len):
-            while orders := list(islice(batches, max(1, num_images // max(1, size)))):
-                yield Chunk(self, np.stack(orders))
+        for size, batches in groupby(self.batch_indices(), len):
+            while indices := list(islice(batches, max(1, num_images // max(1, size)))):
+                yield Chunk(self, np.stack(indices))
 
     @property
     def gives_chunks(self) -> bool:
@@ -96,17 +100,19 @@ class BatchLoader:
         # A subclass may have its own way to give batches.
         own = all(
             getattr(type(self), name) is getattr(BatchLoader, name)
-            for name in ("__iter__", "take")
+            for name in ("__iter__", "gather")
         )
         as_made = self.resize is None and self.labels.dtype == np.int32
         return own and as_made and self.images.flags.c_contiguous
 
-    def take(self, batch: np.ndarray) -> tuple[nd.NDArray, nd.NDArray]:
+    def gather(self, batch: np.ndarray) -> tuple[nd.NDArray, nd.NDArray]:
         """Return X and y of the images that ``batch`` names, in new arrays."""
         # Far quicker than self.images[batch], which looks at each index first.
         images = self.images.take(batch, axis=0, mode="clip")
         if self.resize is not None:
-            with in_one_line(f"resize: found {self.resize}, which MXNet cannot make"):
+            with _checks.in_one_line(
+                f"resize: found {self.resize}, which MXNet cannot make"
+            ):
                 images = nd.array(images, dtype="uint8")
                 images = nd.image.resize(images, self.resize).asnumpy()
         height, width = images.shape[1:3]
@@ -120,24 +126,65 @@ class BatchLoader:
         return batch[len(batch) * rank // workers : len(batch) * (rank + 1) // workers]
 
 
-def _check_size(resize: int | tuple[int, int]) -> tuple[int, int]:
-    sides = resize if isinstance(resize, (tuple, list)) else (resize, resize)
-    if len(sides) != 2:
-        raise ValueError(f"resize: found {resize}, expected a side or (width, height)")
-    width, height = (whole_number("resize", side) for side in sides)
-    return width, height
+class Chunk:
+    """Batches of one size that follow each other in a pass of a loader.
+
+    Attributes:
+        images: the loader's, uint8 ``(n, pixels)`` in one piece.
+        labels: int32 ``(n,)``.
+        indices: int64 ``(batches, batch)``: which of them each batch has.
+        shape: of a batch's X.
+
+    Raises:
+        ValueError: the loader has other arrays now than it takes when it is made, or
+            asks for images that there are not.
+    """
+
+    def __init__(self, loader: BatchLoader, indices: np.ndarray) -> None:
+        _checks.arrays(loader.images, loader.labels)
+        n, height, width, _ = loader.images.shape
+        # Compiled code would read whatever lies there.
+        if indices.size and (indices.min() < 0 or indices.max() >= n):
+            raise ValueError(
+                f"batch_indices: found {indices.min()} to {indices.max()}, "
+                f"expected 0 to {n - 1}"
+            )
+        self._loader = loader
+        self.images = loader.images.reshape(n, height * width)
+        self.labels = np.ascontiguousarray(loader.labels, np.int32).view()
+        self.indices = np.ascontiguousarray(indices, np.int64)
+        # Whether they can be written to or not, there is one kind to compile for.
+        self.images.flags.writeable = self.labels.flags.writeable = False
+        self.shape = indices.shape[1], 1, height, width
+
+    def write(self, batch: np.ndarray, X: np.ndarray, y: np.ndarray) -> None:
+        """Write the images and labels that ``batch`` names into ``X`` and ``y``."""
+        images = self.images.take(batch, axis=0, mode="clip")
+        np.divide(images.reshape(X.shape), np.float32(255), out=X)
+        self.labels.take(batch, out=y, mode="clip")
+
+    def pairs(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+        """Yield the X and y of each batch, in new arrays."""
+        return map(self._loader.gather, self.indices)
+
+    def num_fitting(self, classes: int) -> int:
+        """Return how many batches come before one with labels beyond ``classes``."""
+        labels = self.labels.take(self.indices)
+        beyond = ((labels < 0) | (labels >= classes)).any(axis=1)
+        return int(beyond.argmax()) if beyond.any() else len(self)
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.indices)
+
+    def singles(self) -> Iterator[Chunk]:
+        """Yield each batch, as a chunk of one."""
+        for i in range(len(self)):
+            one = copy(self)
+            one.indices = self.indices[i : i + 1]
+            yield one
 
 
-def _check_part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
-    if not (isinstance(part, (tuple, list)) and len(part) == 2):
-        raise ValueError(f"part: found {shown(part)}, expected (rank, workers)")
-    rank = whole_number("part[0]", part[0], least=0)
-    workers = whole_number("part[1]", part[1], least=rank + 1)
-    last = n % batch_size or min(n, batch_size)
-    if 0 < last < workers:
-        raise ValueError(
-            f"part: found {workers} workers for a last batch of {last} images (of {n}, "
-            f"in batches of {batch_size}), expected at least one image for each: take "
-            "another batch_size, or fewer workers"
-        )
-    return rank, workers
+def pairs(part: Part) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
+    """Yield X and y of each batch that ``part`` has."""
+    return part.pairs() if isinstance(part, Chunk) else iter([part])

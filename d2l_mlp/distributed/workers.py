@@ -18,8 +18,8 @@ import numpy as np
 from mxnet import nd
 from mxnet.kvstore.kvstore_server import KVStoreServer
 
-from ..chapter.steps import sgd
-from ..chapter.train import LearningRate
+from ..chapter.step import LearningRate
+from ..chapter.train import sgd
 from ..runs.run import Run
 from . import heartbeat as watch
 

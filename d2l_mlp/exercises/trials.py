@@ -12,7 +12,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, UpdateFinishedTrialError
 from optuna.trial import TrialState
 
-from ..chapter.train import TrainingDiverged
+from ..chapter.results import TrainingDiverged
 from ..dataset.fashion_mnist import FashionMNIST
 from ..runs import jobs
 from ..runs.run import Run

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from .. import _files, _values
 from .._checks import param_names
-from ..chapter.train import EpochResult
+from ..chapter.results import EpochResult
 from .random_states import RandomStates, Strict
 
 #: Stands before the content, and tells which it is to be.

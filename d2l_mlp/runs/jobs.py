@@ -10,7 +10,7 @@ from pathlib import Path
 import mxnet
 import numpy as np
 
-from ..chapter.train import TrainingDiverged
+from ..chapter.results import TrainingDiverged
 from ..dataset.fashion_mnist import FashionMNIST, load_fashion_mnist
 from .run import Run, Settings
 from .run_folders import job_epochs

@@ -19,7 +19,8 @@ import numpy as np
 from mxnet import gluon
 
 from .. import __version__, _values
-from ..chapter.train import BatchResult, EpochResult, LearningRate
+from ..chapter.results import BatchResult, EpochResult
+from ..chapter.step import LearningRate
 from .checkpoint import Checkpoint, CheckpointError, Optimizer
 from .checkpoint_folder import Folder
 from .random_states import RandomStates

@@ -18,14 +18,10 @@ from mxnet import gluon, nd
 
 from .. import _values
 from ..chapter.model import Loss, Net, gluon_twin, init_params, load_params, make_net
-from ..chapter.train import (
-    BatchResult,
-    EpochResult,
-    LearningRate,
-    seed_everything,
-    train_epochs,
-)
+from ..chapter.results import BatchResult, EpochResult
+from ..chapter.step import LearningRate, seed_everything
 from ..dataset.fashion_mnist import BatchLoader, load_data_fashion_mnist
+from ..static_graph.training import train_epochs
 from .schedules import SCHEDULES as SCHEDULES
 from .schedules import make_schedule as make_schedule
 from .settings import Settings as Settings

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import _files
-from ..chapter.train import EpochResult
+from ..chapter.results import EpochResult
 from .checkpoint import CheckpointError
 from .checkpoint_folder import Folder
 from .resuming import check, kept_epochs

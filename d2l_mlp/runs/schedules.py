@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._values import positive, whole_number
-from ..chapter.train import LearningRate
+from ..chapter.step import LearningRate
 
 #: Modes of GluonCV's LRScheduler.
 SCHEDULES = ("constant", "linear", "poly", "cosine")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from .. import _checks, _values
 from ..chapter.model import check_dropout, check_scale
-from ..chapter.results import check_metric
-from ..chapter.steps import check_hybridize
+from ..chapter.results import METRICS
+from ..chapter.step import HYBRIDIZE
 from .schedules import check_schedule
 
 
@@ -59,8 +59,8 @@ class Settings:
         """
         hiddens = _values.sequence("num_hiddens", self.num_hiddens, "whole numbers")
         _values.flag("use_gluon", self.use_gluon)
-        check_hybridize(self.hybridize)
-        check_metric(self.train_metric)
+        _values.one_of("hybridize", self.hybridize, HYBRIDIZE)
+        _values.one_of("train_metric", self.train_metric, METRICS)
         check_scale(self.scale)
         check_schedule(self.schedule)
         check_dropout(self.dropout)

@@ -18,7 +18,7 @@ from mxnet import nd
 from mxnet.base import _LIB, c_handle_array, check_call
 
 from .. import _checks
-from ..dataset.chunk import Chunk
+from ..dataset.loader import Chunk
 from .graph import Graph, NotTraceable
 
 try:
@@ -122,7 +122,7 @@ class Bound:
         if compiled is not None and (known or factor is None):
             return self._run_compiled(chunk, is_train, factor, kept)
         losses, correct = [], []
-        for batch in chunk.orders:
+        for batch in chunk.indices:
             chunk.write(batch, *self.views)
             self.check_labels()
             self.forward(is_train)
@@ -149,7 +149,7 @@ class Bound:
                 self._weights(none=not descends),
                 chunk.images,
                 chunk.labels,
-                chunk.orders[part],
+                chunk.indices[part],
                 is_train,
                 descends,
                 float(kept),
@@ -163,7 +163,7 @@ class Bound:
                 self._at_once[descends] = max(self._at_once[descends] // 2, 1)
             start = part.stop
         if fitting < len(chunk):
-            _checks.labels(chunk.labels[chunk.orders[fitting]], self._classes)
+            _checks.labels(chunk.labels[chunk.indices[fitting]], self._classes)
         return losses.sum(axis=1).tolist(), correct.sum(axis=1).tolist()
 
     def check_labels(self) -> None:

@@ -156,7 +156,7 @@ _exchange = _atomic(_build_exchange, types.int64, 2)
 
 @njit(error_model="numpy")
 def _gather(images, labels, batch, start, stop, X, y):
-    # The bits of loader.BatchLoader.take.
+    # The bits of loader.BatchLoader.gather.
     for k in range(start, stop):
         # Read once: X might lie over it, as far as the compiler knows.
         i = batch[k]

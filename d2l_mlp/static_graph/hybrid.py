@@ -16,8 +16,9 @@ import numpy as np
 from mxnet import MXNetError, gluon, nd
 
 from .. import _checks, _values
-from ..dataset.chunk import Chunk, Part, pairs
-from ..dataset.loader import BatchLoader
+from ..chapter.results import num_correct
+from ..chapter.step import Step
+from ..dataset.loader import BatchLoader, Chunk, Part, pairs
 from . import graph, rewrites, verify
 from .bound import Bound, OwnThread, bind, num_pieces
 from .graph import NotTraceable, name_of
@@ -47,7 +48,7 @@ def hybridize(
         batch_size: what the summed gradient is divided by, for every batch.
         lr: learning rate of the step; ``step.lr`` may be changed at any time.
         trainer: updates ``params`` in place of ``lr``.
-        wd: weight decay, see ``steps.sgd``.
+        wd: weight decay, see ``sgd``.
         rewrite: put faster operators in place, see ``rewrites.rewrite``.
 
     Raises:
@@ -116,7 +117,7 @@ def _same(one: tuple[tuple, int], other: tuple[tuple, int]) -> bool:
     return alike and all(a is b for a, b in zip(things, others, strict=True))
 
 
-class HybridStep:
+class HybridStep(Step):
     """A training step over static graphs, one for each shape of batch.
 
     Between ``pull`` and ``sync`` the step owns the parameters: some stand transposed in
@@ -286,7 +287,7 @@ class HybridStep:
     def _bind(self, X: nd.NDArray, y: nd.NDArray) -> Bound:
         """Trace the net for batches of this shape, bind the graph and try it once."""
         self.sync()
-        _checks.scores(self._net, X, y)
+        num_correct(_checks.checked_net(self._net)(X), y)
         whole = self._trace(X, y)
         self._is_random = whole.is_random()
         weights = sum(param.size for param in self._params)

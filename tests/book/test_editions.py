@@ -3,7 +3,7 @@ from pathlib import Path
 
 from d2l_mlp.book import editions as module
 from d2l_mlp.book.editions import CHAPTER, LINEAR, EditionError, load_editions
-from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.runs.run import Settings
 
 import pytest

@@ -1,5 +1,6 @@
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter.train import seed_everything, sgd
+from d2l_mlp.chapter.step import seed_everything
+from d2l_mlp.chapter.train import sgd
 
 import numpy as np
 import pytest

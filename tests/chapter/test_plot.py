@@ -3,7 +3,7 @@ import sys
 
 from d2l_mlp.chapter import curves
 from d2l_mlp.chapter import plot as plotting
-from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.chapter.results import EpochResult
 
 import matplotlib
 import numpy as np

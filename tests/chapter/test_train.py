@@ -1,5 +1,8 @@
+import time
+
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
+from d2l_mlp.chapter import results
 from d2l_mlp.dataset import fashion_mnist as data
 
 import gluonbook
@@ -30,7 +33,7 @@ def train(net=None, train_iter=None, test_iter=None, **kwargs):
         "lr": 0.1,
     } | kwargs
     return list(
-        training.train_epochs(
+        gb.train_epochs(
             net or models.make_net(params),
             batches() if train_iter is None else train_iter,
             batches() if test_iter is None else test_iter,
@@ -49,8 +52,8 @@ def test_bit_for_bit_the_published_gluonbook(gluon_finds_debians_files, capsys):
             train_ch3 = book.train_ch3
         else:
             train_iter, test_iter = data.load_data_fashion_mnist(256)
-            train_ch3 = training.train_ch3
-        training.seed_everything(5)
+            train_ch3 = gb.train_ch3
+        gb.seed_everything(5)
         params = models.init_params()
         net = models.make_net(params)
         train_ch3(net, train_iter, test_iter, loss, 2, 256, params, 0.5)
@@ -63,8 +66,8 @@ def test_bit_for_bit_the_published_gluonbook(gluon_finds_debians_files, capsys):
 
 
 def test_gluonbook_with_a_trainer(capsys):
-    for train_ch3 in (gluonbook.train_ch3, training.train_ch3):
-        training.seed_everything(2)
+    for train_ch3 in (gluonbook.train_ch3, gb.train_ch3):
+        gb.seed_everything(2)
         twin = models.gluon_twin(models.init_params(16))
         trainer = gluon.Trainer(twin.collect_params(), "sgd", {"learning_rate": 0.1})
         train_ch3(twin, batches(), batches(), loss, 3, 32, trainer=trainer)
@@ -74,11 +77,11 @@ def test_gluonbook_with_a_trainer(capsys):
 
 def test_it_learns(fashion_mnist):
     train_iter, test_iter = data.load_data_fashion_mnist(256)
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params()
     net = models.make_net(params)
     results = list(
-        training.train_epochs(net, train_iter, test_iter, loss, 3, 256, params, 0.5)
+        gb.train_epochs(net, train_iter, test_iter, loss, 3, 256, params, 0.5)
     )
     assert [result.epoch for result in results] == [1, 2, 3]
     assert results[-1].test_accuracy >= 0.83
@@ -95,12 +98,10 @@ def test_the_same_seed_gives_the_same_bits(fashion_mnist):
             256,
             True,
         )
-        training.seed_everything(seed)
+        gb.seed_everything(seed)
         params = models.init_params()
         net = models.make_net(params)
-        (result,) = training.train_epochs(
-            net, loader, loader, loss, 1, 256, params, 0.5
-        )
+        (result,) = gb.train_epochs(net, loader, loader, loss, 1, 256, params, 0.5)
         ends.append((result.train_loss, [param.asnumpy() for param in params]))
     assert ends[0][0] == ends[1][0] != ends[2][0]
     for first, second in zip(ends[0][1], ends[1][1], strict=True):
@@ -111,13 +112,13 @@ def test_an_epoch_is_the_means_over_samples_or_batches():
     """Held against sums by hand; the last of the three batches is smaller."""
     train_iter, found = batches(n=70), []
     for train_metric in ("sample", "batch"):
-        training.seed_everything(4)
+        gb.seed_everything(4)
         params = models.init_params(8)
         twin_params = [param.copy() for param in params]
         for param in twin_params:
             param.attach_grad()
         net = models.make_net(params)
-        (result,) = training.train_epochs(
+        (result,) = gb.train_epochs(
             net, train_iter, train_iter, loss, 1, 32, params, 0.1,
             train_metric=train_metric,
         )  # fmt: skip
@@ -128,7 +129,7 @@ def test_an_epoch_is_the_means_over_samples_or_batches():
                 y_hat = by_hand(X)
                 values = loss(y_hat, y)
             values.backward()
-            training.sgd(twin_params, 0.1, 32)
+            gb.sgd(twin_params, 0.1, 32)
             losses.append(values.asnumpy())
             hits.append(y_hat.asnumpy().argmax(axis=1) == y.asnumpy())
         if train_metric == "batch":
@@ -151,7 +152,7 @@ def test_sums_may_come_from_several_workers():
     for train_metric in ("sample", "batch"):
         ends = []
         for reduce in (None, lambda sums: 2 * sums):
-            training.seed_everything(4)
+            gb.seed_everything(4)
             (result,) = train(reduce=reduce, train_metric=train_metric)
             ends.append(result)
         alone, two = ends
@@ -163,7 +164,7 @@ def test_sgd_divides_by_the_batch_size_and_updates_in_place():
     param = nd.array([1.0, 2.0])
     param.attach_grad()
     param.grad[:] = nd.array([4.0, -8.0])
-    training.sgd([param], lr=0.5, batch_size=4)
+    gb.sgd([param], lr=0.5, batch_size=4)
     np.testing.assert_array_equal(param.asnumpy(), [0.5, 3.0])
 
 
@@ -183,7 +184,7 @@ def test_sgd_has_the_bits_of_its_formula_written_out(lr, batch_size, wd):
         expected = expected - float(np.float32(lr / batch_size)) * grad
         param.attach_grad()
         param.grad[:] = grad
-        training.sgd([param], lr, batch_size, wd)
+        gb.sgd([param], lr, batch_size, wd)
         np.testing.assert_array_equal(param.asnumpy(), expected.asnumpy())
 
 
@@ -192,7 +193,7 @@ def test_sgd_takes_any_dtype(dtype):
     param, grad = (nd.array([3, 4], dtype=dtype) for _ in range(2))
     param.attach_grad()
     param.grad[:] = grad
-    training.sgd([param], lr=2.0, batch_size=1)
+    gb.sgd([param], lr=2.0, batch_size=1)
     np.testing.assert_array_equal(param.asnumpy(), np.array([-3, -4], dtype))
 
 
@@ -202,7 +203,7 @@ def test_sgd_decays_as_mxnets_own():
     twin = param.copy()
     param.attach_grad()
     param.grad[:] = grad
-    training.sgd([param], lr=0.5, batch_size=4, wd=0.1)
+    gb.sgd([param], lr=0.5, batch_size=4, wd=0.1)
     nd.sgd_update(twin, grad, lr=0.5, wd=0.1, rescale_grad=1 / 4, out=twin)
     np.testing.assert_allclose(param.asnumpy(), twin.asnumpy(), rtol=1e-6)
 
@@ -211,11 +212,11 @@ def test_evaluate_accuracy_counts_samples():
     scores = nd.array([[0, 1], [1, 0], [0, 1]])
     labels = nd.array([1, 1, 1], dtype="int32")
     iterator = [(scores[:2], labels[:2]), (scores[2:], labels[2:])]
-    assert training.evaluate_accuracy(iterator, lambda X: X) == pytest.approx(2 / 3)
+    assert gb.evaluate_accuracy(iterator, lambda X: X) == pytest.approx(2 / 3)
 
 
 def test_the_books_line():
-    result = training.EpochResult(1, 0.83941, 0.6874, 0.8176, 1.0)
+    result = gb.EpochResult(1, 0.83941, 0.6874, 0.8176, 1.0)
     assert str(result) == "epoch 1, loss 0.8394, train acc 0.687, test acc 0.818"
 
 
@@ -228,7 +229,7 @@ def test_an_epoch_trains_only_when_it_is_asked_for():
             return super().__iter__()
 
     params = models.init_params(8)
-    run = training.train_epochs(
+    run = gb.train_epochs(
         models.make_net(params), Counted(batches()), batches(), loss, 9, 32, params, 0.1
     )
     assert next(run).epoch == 1
@@ -263,10 +264,10 @@ def test_the_engine_is_stopped_once_an_epoch(monkeypatch):
 
 
 def test_a_diverged_run_names_epoch_and_learning_rate():
-    with pytest.raises(training.TrainingDiverged, match=r"epoch \d.* rate 1e\+30"):
+    with pytest.raises(gb.TrainingDiverged, match=r"epoch \d.* rate 1e\+30"):
         train(lr=1e30, num_epochs=3)
     X = nd.full((4, 1, 28, 28), np.nan)
-    with pytest.raises(training.TrainingDiverged, match="found training loss nan"):
+    with pytest.raises(gb.TrainingDiverged, match="found training loss nan"):
         train(train_iter=[(X, nd.zeros(4))])
 
 
@@ -276,9 +277,9 @@ def test_a_run_that_is_slowed_down_says_so_once(monkeypatch, fashion_mnist):
     # Each epoch reads the clock when it begins and when it ends.
     seconds = [2.0, 1.0, 2.5, 3.1, 4.0, 9.0]
     times = [t for i, s in enumerate(seconds) for t in (100.0 * i, 100.0 * i + s)]
-    monkeypatch.setattr(training.time, "perf_counter", iter(times).__next__)
+    monkeypatch.setattr(time, "perf_counter", iter(times).__next__)
     params = models.init_params(4)
-    run = training.train_epochs(
+    run = gb.train_epochs(
         models.make_net(params), loader, loader, loss, len(seconds), 32, params, 0.1
     )
     with pytest.warns(UserWarning, match="epoch 4 took 3.1 s, the fastest one 1.0 s"):
@@ -287,4 +288,5 @@ def test_a_run_that_is_slowed_down_says_so_once(monkeypatch, fashion_mnist):
 
 
 def test_short_epochs_are_not_called_slow():
-    assert training._warn_if_slow(2, 0.9, 0.01) == 0.01
+    result = gb.EpochResult(2, 0.5, 0.8, 0.8, seconds=0.9)
+    assert results.warn_if_slow(result, 0.01) == 0.01

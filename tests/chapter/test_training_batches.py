@@ -1,11 +1,11 @@
 """What is told of each batch, and the learning rate that it is given."""
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 
 import numpy as np
 import pytest
-from test_training import batches, loss
+from test_train import batches, loss
 
 
 @pytest.mark.parametrize("hybridize", [False, True, "auto"])
@@ -19,16 +19,16 @@ def test_a_schedule_gives_the_rate_of_each_update(hybridize):
         return 0.1 if num_update < 3 else 0.02
 
     for lr in (None, schedule):
-        training.seed_everything(4)
+        gb.seed_everything(4)
         params = models.init_params(8)
         net = models.make_net(params)
         options = {"hybridize": hybridize}
         rest = (net, train_iter, train_iter, loss)
         if lr is None:
             for rate in (0.1, 0.02):
-                list(training.train_epochs(*rest, 1, 32, params, rate, **options))
+                list(gb.train_epochs(*rest, 1, 32, params, rate, **options))
         else:
-            list(training.train_epochs(*rest, 2, 32, params, lr, **options))
+            list(gb.train_epochs(*rest, 2, 32, params, lr, **options))
         ends.append([param.asnumpy() for param in params])
     for first, second in zip(*ends, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -40,14 +40,14 @@ def test_a_schedules_rates_are_checked(rate):
     params = models.init_params(8)
     arguments = (models.make_net(params), batches(), batches(), loss, 1, 32, params)
     with pytest.raises(ValueError, match="lr: found .* expected a finite number above"):
-        list(training.train_epochs(*arguments, lambda n: 0.1 if n < 1 else rate))
+        list(gb.train_epochs(*arguments, lambda n: 0.1 if n < 1 else rate))
 
 
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_each_batch_is_told_of(hybridize):
     told = []
     params = models.init_params(8)
-    results = training.train_epochs(
+    results = gb.train_epochs(
         models.make_net(params), batches(n=70), batches(), loss, 2, 32, params, 0.1,
         hybridize=hybridize, on_batch=told.append,
     )  # fmt: skip
@@ -71,10 +71,10 @@ def test_params_can_be_brought_up_to_date_within_an_epoch(hybridize):
             ends.append([param.asnumpy() for param in params])
 
     for graph in (False, hybridize):
-        training.seed_everything(4)
+        gb.seed_everything(4)
         params = models.init_params((8, 6))
         list(
-            training.train_epochs(
+            gb.train_epochs(
                 models.make_net(params), batches(n=70), batches(), loss, 1, 32, params,
                 0.1, hybridize=graph, on_batch=keep,
             )
@@ -95,9 +95,9 @@ def test_what_is_told_of_a_batch_may_end_the_training(hybridize):
     train_iter = batches(n=70)
     ends = []
     for on_batch, kept in ((stop, train_iter), (None, list(train_iter)[:2])):
-        training.seed_everything(4)
+        gb.seed_everything(4)
         params = models.init_params(8)
-        run = training.train_epochs(
+        run = gb.train_epochs(
             models.make_net(params), kept, train_iter, loss, 1, 32, params, 0.1,
             hybridize=hybridize, on_batch=on_batch,
         )  # fmt: skip

@@ -2,13 +2,13 @@
 
 from types import SimpleNamespace
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 
 import numpy as np
 import pytest
 from mxnet import nd
-from test_training import batches, train
+from test_train import batches, train
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,14 @@ def test_bad_input_is_named(kwargs, message):
 @pytest.mark.parametrize("seed", [-1, 2**31, 1.5, "0"])
 def test_seeds_out_of_range_are_refused(seed):
     with pytest.raises(ValueError, match="seed: found"):
-        training.seed_everything(seed)
+        gb.seed_everything(seed)
 
 
 def test_evaluate_accuracy_checks_its_batches():
     with pytest.raises(ValueError, match="data_iter: found no batches"):
-        training.evaluate_accuracy([], lambda X: X)
+        gb.evaluate_accuracy([], lambda X: X)
     with pytest.raises(ValueError, match=r"labels: found shape \(3, 1\)"):
-        training.evaluate_accuracy([(nd.zeros((3, 2)), nd.zeros((3, 1)))], lambda X: X)
+        gb.evaluate_accuracy([(nd.zeros((3, 2)), nd.zeros((3, 1)))], lambda X: X)
 
 
 class OneListForAll:
@@ -88,7 +88,7 @@ class OneListForAll:
 def test_batches_in_one_list_are_each_looked_at(hybridize):
     ends = []
     for train_iter in (batches(n=70), OneListForAll()):
-        training.seed_everything(4)
+        gb.seed_everything(4)
         (result,) = train(train_iter=train_iter, hybridize=hybridize)
         ends.append(result.batches)
     np.testing.assert_array_equal(*ends)

@@ -19,7 +19,7 @@ TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = FILES
 # A process of its own that fetches into argv[1], with the test's releases and servers.
 CHILD = """
 import json, pathlib, sys
-from d2l_mlp import data, releases
+from d2l_mlp.dataset import fashion_mnist as data, releases
 facts, urls = json.loads(sys.argv[2])
 releases._FACTS.update(facts)
 releases.URLS.update(urls)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.dataset import releases
 from d2l_mlp.runs import checkpoint
 from d2l_mlp.runs import params as params_file

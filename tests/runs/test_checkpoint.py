@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter.train import EpochResult
+from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs.checkpoint import Checkpoint, CheckpointError, Optimizer, read
 from d2l_mlp.runs.random_states import RandomStates

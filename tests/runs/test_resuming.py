@@ -155,7 +155,7 @@ def test_a_nets_random_numbers_differ_by_epoch(make):
 
 @pytest.mark.parametrize("hybridize", [False, True])
 def test_seeding_the_net_changes_nothing_where_nothing_is_drawn(make, hybridize):
-    from d2l_mlp.chapter.train import train_epochs
+    from d2l_mlp.static_graph.training import train_epochs
 
     whole = make(hybridize=hybridize)
     expected = list(whole.epochs())

@@ -2,7 +2,7 @@ import json
 from dataclasses import asdict, replace
 
 from d2l_mlp.chapter.model import make_net
-from d2l_mlp.chapter.train import seed_everything
+from d2l_mlp.chapter.step import seed_everything
 from d2l_mlp.dataset.fashion_mnist import make_loaders
 from d2l_mlp.runs.run import SCHEDULES, Run, Settings, headline, make_schedule
 

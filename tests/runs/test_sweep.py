@@ -195,7 +195,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from test_sweep import JOBS, slow_square
-from d2l_mlp.sweep import sweep
+from d2l_mlp.runs.sweep import sweep
 if __name__ == "__main__":
     for record in sweep(slow_square, JOBS, Path(sys.argv[1]), 2):
         print(record, flush=True)

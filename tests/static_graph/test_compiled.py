@@ -2,8 +2,8 @@
 
 from unittest import mock
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.static_graph import bound, compiled, hybrid
 
@@ -35,12 +35,12 @@ def train(fashion_mnist, kind, num_hiddens=16, lr=0.1, net=models.make_net, **op
         fashion_mnist.train_images[:1000],
         fashion_mnist.train_labels[:1000],
     )
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params(num_hiddens)
     loader = kind(images, labels, 128, shuffle=True)
     arguments = (net(params), loader, loader, loss, 2, 128, params, lr)
     with mock.patch.object(compiled, "run", wraps=compiled.run) as ran:
-        run = training.train_epochs(*arguments, hybridize=True, **options)
+        run = gb.train_epochs(*arguments, hybridize=True, **options)
         results = [(str(result), result.batches.tolist()) for result in run]
     assert ran.called == (kind is not OneByOne)
     return results, [param.asnumpy().tobytes() for param in params]
@@ -98,13 +98,13 @@ def test_the_bits_are_the_same_with_dropout_and_a_seed(fashion_mnist):
 def test_the_bits_are_the_same_with_a_gluon_trainer(fashion_mnist):
     ends = []
     for kind in (data.BatchLoader, OneByOne):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         twin = models.gluon_twin(models.init_params((16,)))
         trainer = gluon.Trainer(twin.collect_params(), "adam", {})
         loader = kind(
             fashion_mnist.train_images[:1000], fashion_mnist.train_labels[:1000], 128
         )
-        run = training.train_epochs(
+        run = gb.train_epochs(
             twin, loader, loader, loss, 2, 128, trainer=trainer, hybridize=True
         )
         with mock.patch.object(compiled, "run", wraps=compiled.run) as ran:
@@ -116,7 +116,7 @@ def test_the_bits_are_the_same_with_a_gluon_trainer(fashion_mnist):
 
 
 def test_a_run_that_diverges_is_said_to(fashion_mnist):
-    with pytest.raises(training.TrainingDiverged):
+    with pytest.raises(gb.TrainingDiverged):
         train(fashion_mnist, data.BatchLoader, lr=1e38)
 
 
@@ -125,11 +125,11 @@ def test_the_batches_before_a_label_that_is_none_count(fashion_mnist):
     images, labels = fashion_mnist.train_images[:500], fashion_mnist.train_labels[:500]
     ends = []
     for kind in (data.BatchLoader, OneByOne):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(16)
         loader = kind(images, labels, 100)
         loader.labels[350] = 10
-        run = training.train_epochs(
+        run = gb.train_epochs(
             models.make_net(params), loader, loader, loss, 1, 100, params, 0.1,
             hybridize=True,
         )  # fmt: skip
@@ -185,13 +185,13 @@ def test_one_kind_of_code_is_compiled_for_all_of_it(fashion_mnist):
 
 
 class Beyond(data.BatchLoader):
-    def orders(self):
-        return (batch + 1 for batch in super().orders())
+    def batch_indices(self):
+        return (batch + 1 for batch in super().batch_indices())
 
 
 def test_images_that_there_are_not_are_refused(fashion_mnist):
     with pytest.raises(
-        ValueError, match="orders: found 897 to 1000, expected 0 to 999"
+        ValueError, match="batch_indices: found 897 to 1000, expected 0 to 999"
     ):
         train(fashion_mnist, lambda *args, shuffle: Beyond(*args))
 

@@ -22,8 +22,9 @@ def in_a_process(script, **environment):
 
 WAYS = """
 import sys
-sys.path.insert(0, "tests")
-from d2l_mlp import compiled, data
+sys.path[:0] = ["tests", "tests/static_graph"]
+from d2l_mlp.dataset import fashion_mnist as data
+from d2l_mlp.static_graph import compiled
 import test_compiled
 splits = data.load_fashion_mnist()
 begun = []
@@ -60,7 +61,7 @@ def test_the_bits_are_the_same_with_any_number_of_threads():
 WITHOUT_NUMBA = """
 import sys
 sys.modules["numba"] = None
-from d2l_mlp import run
+from d2l_mlp.runs import run
 settings = run.Settings((16,), num_epochs=2, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
 room = "d2l_mlp.static_graph."
@@ -77,7 +78,7 @@ def test_without_numba_all_goes_on_in_python():
 
 FORKED = """
 import multiprocessing
-from d2l_mlp import run
+from d2l_mlp.runs import run
 settings = run.Settings((256,), num_epochs=1, hybridize=True)
 def train():
     for result in run.Run(settings).epochs(): print(result, flush=True)
@@ -98,7 +99,8 @@ def test_a_forked_process_trains_too():
 
 
 KEPT = """
-from d2l_mlp import compiled, run
+from d2l_mlp.runs import run
+from d2l_mlp.static_graph import compiled
 compiled.compile_now() if {early} else None
 settings = run.Settings((16,), num_epochs=1, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
@@ -120,7 +122,7 @@ def save(self, key, data):
     print("no room")
     raise OSError(28, "No space left on device")
 caching.IndexDataCacheFile.save = save
-from d2l_mlp import run
+from d2l_mlp.runs import run
 settings = run.Settings((16,), num_epochs=1, hybridize=True)
 for result in run.Run(settings).epochs(): print(result)
 """

@@ -1,7 +1,7 @@
 """A step over a static graph is the eager step."""
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.static_graph import hybrid, verify
 
@@ -75,7 +75,7 @@ def test_a_step_is_the_eager_step(batch, name, rewrite, wd):
     """Loss, right answers and every parameter after one step, to 1e-5."""
     num_hiddens, make = NETS[name]
     X, y = batch
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params(num_hiddens, scale=0.1)
     twins = [param.copy() for param in params]
     for twin in twins:
@@ -84,7 +84,7 @@ def test_a_step_is_the_eager_step(batch, name, rewrite, wd):
         scores = make(twins)(X)
         expected_loss = loss(scores, y).sum()
     expected_loss.backward()
-    training.sgd(twins, 0.5, 256, wd)
+    gb.sgd(twins, 0.5, 256, wd)
 
     step = hybrid.hybridize(
         make(params), params, loss, 256, 0.5, wd=wd, rewrite=rewrite
@@ -108,13 +108,13 @@ def test_a_step_is_the_eager_step(batch, name, rewrite, wd):
 def test_a_gluon_block_with_its_trainer(fashion_mnist, optimizer, options):
     ends = []
     for hybridize in (False, True):
-        training.seed_everything(1)
+        gb.seed_everything(1)
         twin = models.gluon_twin(models.init_params((32,)))
         trainer = gluon.Trainer(twin.collect_params(), optimizer, options)
         loader = data.BatchLoader(
             fashion_mnist.train_images[:2000], fashion_mnist.train_labels[:2000], 256
         )
-        (result,) = training.train_epochs(
+        (result,) = gb.train_epochs(
             twin, loader, loader, loss, 1, 256, trainer=trainer, hybridize=hybridize
         )
         ends.append((result, twin[0].weight.data().asnumpy()))
@@ -171,7 +171,7 @@ def test_dropout_is_on_in_training_only(batch):
 @pytest.mark.parametrize("seed", [8, 12])
 def test_images_that_a_layer_is_dead_for_are_no_reason_to_refuse(fashion_mnist, seed):
     """Of them the next layer gets its biases alone, which are 0: the kink itself."""
-    training.seed_everything(seed)
+    gb.seed_everything(seed)
     params = models.init_params((8, 16), scale="he")
     before = [param.asnumpy() for param in params]
     # The first layer is off for every other image.
@@ -213,7 +213,7 @@ def test_a_dead_net_is_no_reason_to_refuse(fashion_mnist, monkeypatch):
 def test_a_batch_at_the_kink_of_relu_is_no_reason_to_refuse(batch):
     """Rounding alone decides there on which side of 0 a unit is."""
     X, y = batch
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params(256)
     W, b = params[:2]
     first = X[0].reshape(784).asnumpy().astype("float64")

@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.static_graph import graph, hybrid, rewrites
 
@@ -45,7 +45,7 @@ def test_every_rewrite_is_tried():
 def test_each_rewrite_keeps_scores_loss_and_gradients(batch, in_place):
     """To 1e-5; the gradients as the descent of one step at a rate of 1."""
     X, y = batch
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params((64, 32), scale=0.1)
     twins = [param.copy() for param in params]
     for twin in twins:
@@ -78,14 +78,14 @@ def test_each_rewrite_keeps_scores_loss_and_gradients(batch, in_place):
 
 def three_epochs(num_hiddens, hybridize):
     train_iter, test_iter = data.load_data_fashion_mnist(256)
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params(num_hiddens)
     net = models.make_net(params)
-    results = training.train_epochs(
+    results = gb.train_epochs(
         net, train_iter, test_iter, loss, 3, 256, params, 0.1, hybridize=hybridize
     )
     ends = [(r.train_loss, r.train_accuracy, r.test_accuracy) for r in results]
-    accuracy = training.evaluate_accuracy(test_iter, net)
+    accuracy = gb.evaluate_accuracy(test_iter, net)
     assert accuracy == pytest.approx(ends[-1][2], abs=2e-4)
     return ends
 
@@ -110,10 +110,10 @@ def test_the_chapters_run_learns_hybridized(capsys):
     train_iter, test_iter = data.load_data_fashion_mnist(256)
     lines = []
     for _ in range(2):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params()
         net = models.make_net(params)
-        training.train_ch3(
+        gb.train_ch3(
             net, train_iter, test_iter, loss, 3, 256, params, 0.5, hybridize=True
         )
         lines.append(capsys.readouterr().out)
@@ -160,11 +160,11 @@ def run_both(train_iter, between=None, num_epochs=3, lr=0.1):
     """Return the losses, eager and hybridized, and the parameters they end on."""
     ends = []
     for hybridize in (False, True):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(16, scale=0.1)
         net = models.make_net(params)
         losses = []
-        for result in training.train_epochs(
+        for result in gb.train_epochs(
             net, train_iter, train_iter, loss, num_epochs, 256, params, lr,
             hybridize=hybridize,
         ):  # fmt: skip
@@ -198,7 +198,7 @@ def test_params_changed_between_epochs_are_taken_up(fashion_mnist):
 def test_batches_of_ones_own_between_a_loaders_are_taken_as_they_are(fashion_mnist):
     loader, ends = small_loader(fashion_mnist), []
     for chunked in (True, False):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(16)
         step = hybrid.hybridize(models.make_net(params), params, loss, 256, 0.1)
         found = []
@@ -233,15 +233,11 @@ def test_an_error_on_the_way_leaves_whole_params(fashion_mnist):
     *good, (X, y) = small_loader(fashion_mnist)
     ends = []
     for hybridize in (False, True):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(16, scale=0.1)
         arguments = (models.make_net(params), [*good, (X, y + 10)], good, loss)
         with pytest.raises(ValueError, match="labels: found"):
-            next(
-                training.train_epochs(
-                    *arguments, 1, 256, params, 0.1, hybridize=hybridize
-                )
-            )
+            next(gb.train_epochs(*arguments, 1, 256, params, 0.1, hybridize=hybridize))
         ends.append([param.asnumpy() for param in params])
     for found, expected in zip(*reversed(ends), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -251,9 +247,9 @@ def test_what_diverges_before_the_last_batch_is_said_to_diverge(fashion_mnist):
     """The graph for its smaller shape is made when all parameters are NaN."""
     loader = small_loader(fashion_mnist)
     params = models.init_params((8,))
-    run = training.train_epochs(
+    run = gb.train_epochs(
         models.make_net(params), loader, loader, loss, 3, 256, params, 1e38,
         hybridize=True,
     )  # fmt: skip
-    with pytest.raises(training.TrainingDiverged):
+    with pytest.raises(gb.TrainingDiverged):
         list(run)

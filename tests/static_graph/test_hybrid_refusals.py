@@ -2,8 +2,8 @@
 
 import warnings
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.static_graph import graph, hybrid
 
@@ -104,10 +104,10 @@ def test_a_loss_that_was_another_when_traced_is_refused(batch):
 def test_or_trained_without_one_when_asked(batch, make):
     ends = []
     for hybridize in (False, "auto"):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(8)
         arguments = (make(params), [batch], [batch], loss, 2, 256, params, 0.1)
-        run = training.train_epochs(*arguments, hybridize=hybridize)
+        run = gb.train_epochs(*arguments, hybridize=hybridize)
         if hybridize:
             with pytest.warns(UserWarning, match="going on without a graph"):
                 results = list(run)
@@ -124,10 +124,10 @@ def test_a_loaders_chunks_are_trained_on_without_a_graph_too(fashion_mnist):
     )
     ends = []
     for hybridize in (False, "auto"):
-        training.seed_everything(0)
+        gb.seed_everything(0)
         params = models.init_params(8)
         arguments = (branching(params), loader, loader, loss, 2, 256, params, 0.1)
-        run = training.train_epochs(*arguments, hybridize=hybridize)
+        run = gb.train_epochs(*arguments, hybridize=hybridize)
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always", UserWarning)
             lines = [str(result) for result in run]
@@ -177,7 +177,7 @@ def test_nothing_to_train_is_named():
         hybrid.hybridize(lambda X: X, models.init_params(8), loss, 256, 0)
     with pytest.raises(ValueError, match="hybridize: found 'yes'"):
         list(
-            training.train_epochs(
+            gb.train_epochs(
                 lambda X: X, [], [], loss, 1, 1, models.init_params(8), 1,
                 hybridize="yes",
             )
@@ -208,7 +208,7 @@ def test_running_statistics_are_refused_and_auto_goes_on(batch):
     with pytest.raises(graph.NotTraceable, match="running statistics"):
         step(*batch)
     with pytest.warns(UserWarning, match="going on without a graph"):
-        (result,) = training.train_epochs(
+        (result,) = gb.train_epochs(
             block, [batch], [batch], loss, 1, 256, trainer=trainer, hybridize="auto"
         )
     assert np.isfinite(result.train_loss)

@@ -5,8 +5,8 @@ import gc
 import weakref
 from unittest import mock
 
+import d2l_mlp as gb
 from d2l_mlp.chapter import model as models
-from d2l_mlp.chapter import train as training
 from d2l_mlp.dataset import fashion_mnist as data
 from d2l_mlp.static_graph import graph, hybrid
 
@@ -28,7 +28,7 @@ def train(net, loader, params, loss=loss, hybridize=True, num_epochs=1, **option
     """Return an epoch's batches, and how many graphs were traced for it."""
     lr = {} if "trainer" in options else {"lr": 0.1}
     with mock.patch.object(graph, "trace", wraps=graph.trace) as traced:
-        run = training.train_epochs(
+        run = gb.train_epochs(
             net, loader, loader, loss, num_epochs, 200, params,
             hybridize=hybridize, **lr, **options,
         )  # fmt: skip
@@ -37,7 +37,7 @@ def train(net, loader, params, loss=loss, hybridize=True, num_epochs=1, **option
 
 
 def make(num_hiddens=16):
-    training.seed_everything(0)
+    gb.seed_everything(0)
     params = models.init_params(num_hiddens)
     return models.make_net(params), params
 
@@ -106,7 +106,7 @@ def test_a_number_that_changes_from_epoch_to_epoch_is_followed(loader):
     for hybridize in (True, False):
         base, params = make()
         scale = [1.0]
-        step = training.train_epochs(
+        step = gb.train_epochs(
             lambda X, base=base, scale=scale: base(X) * scale[0],
             loader, loader, loss, 3, 200, params, 0.1, hybridize=hybridize,
         )  # fmt: skip
