@@ -1,7 +1,7 @@
 """Give the readers of files hundreds of thousands of damaged ones, made by hypothesis.
 
 python scripts/fuzz.py                     200,000 files, some minutes of one processor
-python scripts/fuzz.py --inputs 5000 --seed 7 --reader npz
+python scripts/fuzz.py --inputs 5000 --seed 7 --reader params
 
 What must not be is printed, kept in tests/fuzz/corpus, and ends in exit code 1.
 """

@@ -34,20 +34,11 @@ MODELS = [
     ("gb.load_params(twin, [1, 2, 3, 4])", "params[0]: found 1, expected NDArray"),
     ("gb.load_params(unbiased, params)", "twin: found a layer without bias, expected"),
     ("gb.load_params(twin, params[:3])", "params: found shapes [(784, 8)", "expected"),
-    (
-        "stored.save_params(params[:3], out)",
-        "found 3 arrays, expected W and b for ea",
-    ),
+    ("stored.save_params(params[:3], out)", "found 3 arrays, expected W and b for ea"),
     ("stored.save_params([], out)", "params: found 0 arrays, expected W and b"),
-    (
-        "stored.save_params(None, out)",
-        "params: found None, expected a list of NDArr",
-    ),
+    ("stored.save_params(None, out)", "params: found None, expected a list of NDArr"),
     ("stored.save_params(params, 5)", "path: found 5, expected a path"),
-    (
-        r"stored.save_params(params, 'a\0')",
-        r"path: found 'a\x00', expected a path",
-    ),
+    (r"stored.save_params(params, 'a\0')", r"path: found 'a\x00', expected a path"),
     ("stored.load_arrays(None)", "path: found None, expected a path"),
     ("stored.load_arrays(b'a')", "path: found b'a', expected a path"),
 ]
@@ -246,41 +237,14 @@ PICTURES = [
 
 #: Of the system's errors the message has the path last: what it is in brackets.
 FILES = [
-    (
-        "stored.load_arrays(missing)",
-        "No such file",
-        "expected W1, b1, … of a net",
-        "m",
-    ),
+    ("stored.load_arrays(missing)", "No such file", "expected W1, b1, … of a net", "m"),
     ("stored.load_arrays(folder)", "Is a directory, expected W1, b1", "folder"),
-    (
-        "stored.load_arrays('/dev/null')",
-        "/dev/null: found no parameters",
-        "expected W",
-    ),
-    (
-        "stored.load_arrays('/proc/self/mem')",
-        "Input/output error, expected W1",
-        "mem",
-    ),
-    (
-        "stored.save_params(params, folder)",
-        "found no plain file, expected one to rep",
-    ),
-    (
-        "stored.save_params(params, '/dev/full')",
-        "/dev/full: found no plain file, expe",
-    ),
-    (
-        "stored.save_params(params, nowhere)",
-        "No such file or directory",
-        "/proc/none/",
-    ),
-    (
-        "stored.save_params(gb.init_params(), full)",
-        "No space left on device",
-        "/full'",
-    ),
+    ("stored.load_arrays('/dev/null')", "/dev/null: found no safetens", "expected W"),
+    ("stored.load_arrays('/proc/self/mem')", "Input/output error, expected W1", "mem"),
+    ("stored.save_params(params, folder)", "found no plain file, expected one to rep"),
+    ("stored.save_params(params, '/dev/full')", "/dev/full: found no plain file, expe"),
+    ("stored.save_params(params, nowhere)", "No such file or directory", "/proc/none/"),
+    ("stored.save_params(gb.init_params(), full)", "No space left on device", "/full'"),
     ("checkpoint.read(missing)", "No such file or directory, expected a checkpoint"),
     ("checkpoint.read(folder)", "Is a directory, expected a checkpoint", "folder"),
     ("checkpoint.read(Path('/dev/null'))", "/dev/null: found another file", "expected"),

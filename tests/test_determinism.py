@@ -32,7 +32,7 @@ KINDS = {
 
 def start(folder, *options, threads=None, processors=None):
     """Start a run of one epoch; return it and the file of what it trains."""
-    path = Path(tempfile.mkdtemp(dir=folder), "params.npz")
+    path = Path(tempfile.mkdtemp(dir=folder), "params.safetensors")
     chosen = ("OMP_NUM_THREADS", "D2L_MLP_NUM_THREADS", "MXNET_ENGINE_TYPE")
     environment = {k: v for k, v in os.environ.items() if k not in chosen}
     if threads is not None:

@@ -76,7 +76,7 @@ def book(
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="File for the trained parameters (.npz)."),
+        typer.Option(dir_okay=False, help="File for the trained parameters."),
     ] = None,
     checkpoint: Checkpoint = None,
     resume: Resume = False,

@@ -20,7 +20,6 @@ from .options import whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..runs.run_folders import RunFolders
     from ..runs.sweep import Json
 
 Root = Annotated[
@@ -101,14 +100,9 @@ def as_text(root: Path | None) -> str | None:
     return None if root is None else str(root.expanduser().absolute())
 
 
-def how_to_go_on(where: str | Path, folders: RunFolders | None) -> str:
+def how_to_go_on(where: str | Path) -> str:
     """Return what is said when runs are interrupted that are kept ``where``."""
-    if folders is None:
-        return f"what ended is kept in {where}, the same command goes on there"
-    return (
-        f"what ended is kept in {where}, and what was under way in {folders.path}: the "
-        "same command with --resume goes on there"
-    )
+    return f"what ended is kept in {where}, the same command goes on there"
 
 
 def run_jobs(
@@ -116,7 +110,6 @@ def run_jobs(
     planned: list[Json],
     path: Path,
     jobs: int | None,
-    folders: RunFolders | None = None,
 ) -> Iterator[Json]:
     """Yield each job's record, over a progress bar where there is a terminal.
 
@@ -125,8 +118,6 @@ def run_jobs(
         planned: the jobs.
         path: the file of their records, which grows by each that was missing.
         jobs: processes; one a processor by default.
-        folders: where ``work`` keeps runs on their way, if it does; those that have
-            ended are removed.
     """
     from ..runs.sweep import count_missing, sweep
 
@@ -139,12 +130,10 @@ def run_jobs(
     step = max(1, missing // 10)
     done = missing - total
     others: set[tuple[tuple[str, str], ...]] = set()
-    words = partial(how_to_go_on, path, folders)
+    words = partial(how_to_go_on, path)
     with _stop.raising(words), progress_bar() as progress:
         task = progress.add_task("", total=missing)
         for record in sweep(work, planned, path, jobs):
-            if folders is not None:
-                folders.remove(record["job"])
             done += 1
             if done > 0:
                 progress.advance(task)

@@ -19,7 +19,6 @@ from .common import (
     save_figure,
     table_console,
 )
-from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs, take_up
 from .options import whole
 from .search import exercise_4
 
@@ -41,11 +40,8 @@ def _add(number: int, what: str) -> None:
         jobs: Jobs = None,
         root: Root = None,
         output: Output = None,
-        checkpoint: Checkpoints = None,
-        resume: Resume = False,
     ) -> None:
-        check_checkpoint(checkpoint, resume)
-        _answer(number, seeds, num_epochs, jobs, root, output, checkpoint, resume)
+        _answer(number, seeds, num_epochs, jobs, root, output)
 
 
 _add(1, "Change the number of hidden units, from 16 to 4096")
@@ -61,22 +57,19 @@ def _answer(
     jobs: int | None,
     root: Path | None,
     output: Path | None,
-    checkpoint: Path | None,
-    resume: bool,
 ) -> None:
     """Run what is missing of the exercise's runs, then print and draw its answer.
 
     Each run is kept in OUTPUT/results.jsonl as it ends; the same command again runs
-    only what is missing. With ``checkpoint`` those under way are kept there.
+    only what is missing.
     """
     _compat.load_mxnet()
     from ..dataset.fashion_mnist import load_fashion_mnist
     from ..exercises.figures import draw
-    from ..exercises.studies import STUDIES, make_jobs, make_run, train
+    from ..exercises.studies import STUDIES, make_jobs, train
     from ..exercises.summary import answer, summarise
     from ..exercises.tables import table
     from ..runs.run import headline
-    from ..runs.run_folders import RunFolders
 
     study, seeds = STUDIES[number], range(num_seeds)
     output = output or Path(f"output/exercise-{number}")
@@ -85,12 +78,8 @@ def _answer(
     stands_on = headline(f"0 to {num_seeds - 1}" if num_seeds > 1 else 0, release)
     console.print(stands_on)
     planned = make_jobs(study, num_epochs, seeds, release)
-    path, files = output / "results.jsonl", as_text(root)
-    folders = None if checkpoint is None else RunFolders(checkpoint)
-    work = partial(train, root=files, folders=folders)
-    with keeping_runs(checkpoint, resume):
-        take_up(folders, planned, path, partial(make_run, root=files))
-        records = list(run_jobs(work, planned, path, jobs, folders))
+    work = partial(train, root=as_text(root))
+    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
     rows = summarise(study, records, num_epochs, seeds)
     wide = table_console()
     wide.print(table(study, rows))

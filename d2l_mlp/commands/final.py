@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .common import as_text, console, run_jobs, save
-from .keeping import take_up
 
 if TYPE_CHECKING:
     import optuna
 
     from ..exercises.outcome import Found
-    from ..runs.run_folders import RunFolders
 
 
 def count_tests(study: optuna.Study, found: Found) -> int:
@@ -42,20 +40,17 @@ def train_and_test(
     jobs: int | None,
     root: Path | None,
     output: Path,
-    folders: RunFolders | None = None,
 ) -> None:
     """Train the chosen setting on all images, and read the test set."""
     from .._values import counted
     from ..exercises.outcome import final_accuracies, make_final_jobs, to_json
-    from ..exercises.studies import make_run, train
+    from ..exercises.studies import train
     from ..exercises.summary import mean_sd
 
     console.print("the chosen setting on all training images:")
     planned = make_final_jobs(found.chosen, seeds, release)
-    path, files = output / "final.jsonl", as_text(root)
-    work = partial(train, root=files, folders=folders)
-    take_up(folders, planned, path, partial(make_run, root=files))
-    records = list(run_jobs(work, planned, path, jobs, folders))
+    work = partial(train, root=as_text(root))
+    records = list(run_jobs(work, planned, output / "final.jsonl", jobs))
     accuracies = final_accuracies(records)
     runs = counted(len(accuracies), "seed")
     each = ", ".join(f"{value:.4f}" for value in accuracies)

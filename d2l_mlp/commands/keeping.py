@@ -1,9 +1,9 @@
-"""--checkpoint and --resume, for commands that train one run, or many."""
+"""--checkpoint and --resume, of the commands that train one run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,20 +15,10 @@ from .common import check_output, console
 if TYPE_CHECKING:
     from ..chapter.results import EpochResult
     from ..runs.run import Run
-    from ..runs.run_folders import RunFolders
-    from ..runs.sweep import Json
 
 Checkpoint = Annotated[
     Path | None,
     typer.Option(file_okay=False, help="Folder to keep the run in, after each epoch."),
-]
-Checkpoints = Annotated[
-    Path | None,
-    typer.Option(
-        "--checkpoint",
-        file_okay=False,
-        help="Folder to keep the runs under way in, each after each epoch.",
-    ),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on from the folder of --checkpoint.")
@@ -87,40 +77,3 @@ def keeping(
 def mark(run: Run, result: EpochResult) -> str:
     """Return what is to stand behind the line of an epoch that was not trained now."""
     return "  (from the checkpoint)" if result.epoch <= len(run.earlier) else ""
-
-
-def keeping_runs(folder: Path | None, resume: bool) -> AbstractContextManager[None]:
-    """Have ``folder``, if there is one, for the runs of this command alone."""
-    if folder is None:
-        return nullcontext()
-    from ..runs.run_folders import locked
-
-    return locked(folder, resume)
-
-
-def take_up(
-    folders: RunFolders | None,
-    planned: list[Json],
-    path: Path,
-    make: Callable[[Json], Run],
-) -> None:
-    """See to what is kept of ``planned``, before any of them is begun.
-
-    Args:
-        folders: where they are kept on their way; None if they are not.
-        planned: the jobs.
-        path: the file of the records of those that have ended, of which nothing else
-            is kept from here on.
-        make: gives a job's run.
-
-    Raises:
-        CheckpointError: what is kept there cannot be gone on with.
-    """
-    if folders is None:
-        return
-    from ..runs.sweep import read
-
-    for record in read(path):
-        folders.remove(record["job"])
-    if number := folders.check(planned, make):
-        console.print(f"under way in {folders.path}, and going on: {number}")

@@ -20,7 +20,6 @@ from .common import (
     save_figure,
 )
 from .final import count_tests, train_and_test
-from .keeping import Checkpoints, Resume, check_checkpoint, keeping_runs
 from .options import whole
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ..exercises.outcome import Found
     from ..exercises.space import Space
     from ..exercises.trials import Place
-    from ..runs.run_folders import RunFolders
 
 
 def exercise_4(
@@ -58,15 +56,12 @@ def exercise_4(
         Path | None,
         typer.Option(help="Folder; output/exercise-4, or -regularised, by default."),
     ] = None,
-    checkpoint: Checkpoints = None,
-    resume: Resume = False,
 ) -> None:
     """Search for the best setting, on images held out of the training set.
 
     The test set is read once, at the end, for the chosen setting trained on all
     training images. Trials are kept as they end; the same command goes on.
     """
-    check_checkpoint(checkpoint, resume)
     _compat.load_mxnet()
     try:
         from ..exercises.search_figures import draw
@@ -80,7 +75,6 @@ def exercise_4(
         ) from None
     from ..dataset.fashion_mnist import load_fashion_mnist
     from ..runs.run import headline
-    from ..runs.run_folders import RunFolders
     from ..runs.sweep import alone
 
     name = "regularised" if regularise else "plain"
@@ -92,32 +86,23 @@ def exercise_4(
     console.print(stands_on)
     place = Place(study or name, output / "search.journal", storage, heartbeat)
     workers = jobs or _compat.count_processors()
-    trials_kept, finals_kept = (
-        None if checkpoint is None else RunFolders(checkpoint, kind, (other,))
-        for kind, other in (("trial", "final"), ("final", "trial"))
-    )
-    with keeping_runs(checkpoint, resume):
-        with alone(output / "search"):
-            space = REGULARISED if regularise else PLAIN
-            study_found = _search(
-                place, space, trials, workers, release, root, trials_kept
-            )
-            # Told within the lock: what is said is of the trials that are there.
-            with told(place.text):
-                found = _tell(study_found)
-                for figure_name, figure in draw(study_found, stands_on).items():
-                    save_figure(figure, output / f"{figure_name}.png")
-                if seeds:
-                    facts = {
-                        "headline": stands_on,
-                        "study": place.name,
-                        "space": name,
-                        "tests": count_tests(study_found, found),
-                    }
-        if seeds:
-            train_and_test(
-                found, facts, range(seeds), release, jobs, root, output, finals_kept
-            )
+    with alone(output / "search"):
+        space = REGULARISED if regularise else PLAIN
+        study_found = _search(place, space, trials, workers, release, root)
+        # Told within the lock: what is said is of the trials that are there.
+        with told(place.text):
+            found = _tell(study_found)
+            for figure_name, figure in draw(study_found, stands_on).items():
+                save_figure(figure, output / f"{figure_name}.png")
+            if seeds:
+                facts = {
+                    "headline": stands_on,
+                    "study": place.name,
+                    "space": name,
+                    "tests": count_tests(study_found, found),
+                }
+    if seeds:
+        train_and_test(found, facts, range(seeds), release, jobs, root, output)
 
 
 def _search(
@@ -127,7 +112,6 @@ def _search(
     workers: int,
     release: str,
     root: Path | None,
-    folders: RunFolders | None,
 ) -> optuna.Study:
     """Print each trial as it ends; on Ctrl-C say where they are."""
     from ..exercises.outcome import describe
@@ -138,12 +122,10 @@ def _search(
     done = len(study.get_trials(states=ENDED))
     console.print(f"{done} of {num_trials} trials have ended; {workers} at a time here")
     where = place.path if place.url is None else "the database"
-    words = partial(how_to_go_on, where, folders)
+    words = partial(how_to_go_on, where)
     with _stop.raising(words), progress_bar() as progress:
         task = progress.add_task("", total=num_trials, completed=done)
-        for trial in search(
-            place, space, num_trials, workers, release, as_text(root), folders
-        ):
+        for trial in search(place, space, num_trials, workers, release, as_text(root)):
             console.print(describe(trial))
             progress.advance(task)
     return study

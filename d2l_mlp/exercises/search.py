@@ -21,9 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import _stop
-from ..runs.run_folders import RunFolders
 from ..runs.sweep import SweepError, make_pool, one_thread
-from .kept_trials import check_trials, queue_kept, remove
 from .space import Space
 from .storage import retry, told
 from .trials import ENDED, Place, create, work
@@ -39,7 +37,6 @@ def search(
     num_workers: int,
     release: str,
     root: str | None = None,
-    folders: RunFolders | None = None,
 ) -> Iterator[FrozenTrial]:
     """Yield each trial as it ends, here or on another machine, until there are enough.
 
@@ -56,23 +53,17 @@ def search(
         num_workers: processes on this machine.
         release: of the data set.
         root: folder of the data files.
-        folders: where trials are kept on their way, and go on; None to keep nothing.
 
     Raises:
         SweepError: as ``create``; or a trial failed, or workers keep dying.
-        CheckpointError: what is kept in ``folders`` cannot be gone on with.
     """
-    task = (place, space, num_trials, release, root, folders)
+    task = (place, space, num_trials, release, root)
     nameless = _Nameless(6 * place.heartbeat)
     with told(place.text):
         study = create(place, space, release)
-        if folders is not None:
-            check_trials(folders, study, release, root)
         if place.url is None:
             # No other process is on the journal: what runs there is a dead one's.
             _retry_all(study, _running(study))
-        if folders is not None:
-            queue_kept(folders, study)
         seen = {trial.number for trial in study.get_trials(states=ENDED)}
         with _Workers(study, task, num_workers) as workers:
             while True:
@@ -80,8 +71,6 @@ def search(
                 for trial in study.get_trials(states=ENDED):
                     if trial.number not in seen:
                         seen.add(trial.number)
-                        if folders is not None:
-                            remove(folders, trial)
                         workers.deaths = 0
                         yield trial
                 if not workers.idle:

@@ -9,7 +9,6 @@ from typing import Any
 from ..dataset.fashion_mnist import make_loaders
 from ..runs import jobs
 from ..runs.run import Run, Settings
-from ..runs.run_folders import RunFolders
 from ..runs.sweep import Json
 
 
@@ -106,22 +105,10 @@ def make_job(settings: Settings, release: str) -> Json:
     return {"settings": jobs.to_json(settings), "release": release}
 
 
-def make_run(job: Json, root: str | None = None) -> Run:
-    """Return the run of ``job``, with the data files in ``root``."""
+def train(job: Json, root: str | None = None) -> Json:
+    """Train as ``job`` says, with the data files in ``root``. See ``jobs.train``."""
     settings = jobs.from_json(job["settings"])
     data = jobs.load(root, job["release"])
-    return Run(settings, make_loaders(data, settings.batch_size))
-
-
-def train(
-    job: Json, root: str | None = None, folders: RunFolders | None = None
-) -> Json:
-    """Train as ``job`` says. See ``jobs.train`` for what is returned.
-
-    Args:
-        job: of ``make_job``.
-        root: folder of the data files.
-        folders: where the run is kept on its way; None to keep nothing.
-    """
-    path = None if folders is None else folders.of(job)
-    return jobs.train(make_run(job, root), timed=True, path=path)
+    return jobs.train(
+        Run(settings, make_loaders(data, settings.batch_size)), timed=True
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from ..chapter.results import TrainingDiverged
 from ..dataset.fashion_mnist import FashionMNIST
 from ..runs import jobs
 from ..runs.run import Run
-from ..runs.run_folders import RunFolders, job_epochs
 from ..runs.sweep import SweepError
 from .space import HELD_OUT, Space, hold_out
 from .storage import first_number, hidden, open_storage
@@ -123,7 +121,6 @@ def work(
     num_trials: int,
     release: str,
     root: str | None,
-    folders: RunFolders | None = None,
 ) -> None:
     """Try settings until there are enough trials and none is queued."""
     study = place.open()
@@ -133,7 +130,7 @@ def work(
     def objective(trial: optuna.Trial) -> float:
         try:
             trial.set_user_attr("worker", name)
-            return try_setting(trial, space, data, folders)
+            return try_setting(trial, space, data)
         except UpdateFinishedTrialError:
             lost.add(trial.number)
             raise
@@ -154,46 +151,31 @@ def work(
         optimize(n_trials=1)
 
 
-def try_setting(
-    trial: optuna.Trial,
-    space: Space,
-    data: FashionMNIST,
-    folders: RunFolders | None = None,
-) -> float:
+def try_setting(trial: optuna.Trial, space: Space, data: FashionMNIST) -> float:
     """Return the accuracy on the held-out images of one run.
 
     Its seed is the trial's number; of a setting that is tried again, the number of its
-    first trial, so that it is the same run. With ``folders`` it is kept on its way, and
-    goes on from what is kept of it.
+    first trial, so that it is the same run.
 
     Raises:
         TrialPruned: it diverged, or is not worth going on with.
-        CheckpointError: it cannot be kept, or gone on with.
     """
     frozen = trial.study.get_trials(deepcopy=False)[trial.number]
     settings = replace(space.suggest(trial), seed=first_number(frozen))
-    job = jobs.to_json(settings)
-    trial.set_user_attr("settings", job)
+    trial.set_user_attr("settings", jobs.to_json(settings))
     run = Run(settings, hold_out(data, settings.batch_size))
-    path = None if folders is None else folders.of(job)
     start = time.perf_counter()
     try:
-        # Closed at once, if it is given up: another trial may want the folder.
-        with closing(job_epochs(run, path)) as epochs:
-            for result in epochs:
-                tenth, rest = divmod(10 * result.epoch, settings.num_epochs)
-                if rest:
-                    continue
-                trial.report(result.test_accuracy, tenth)
-                # The epochs before the last that was kept were found good enough.
-                new = result.epoch >= len(run.earlier)
-                if tenth < 10 and new and trial.should_prune():
-                    raise optuna.TrialPruned
+        for result in run.epochs():
+            tenth, rest = divmod(10 * result.epoch, settings.num_epochs)
+            if rest:
+                continue
+            trial.report(result.test_accuracy, tenth)
+            if tenth < 10 and trial.should_prune():
+                raise optuna.TrialPruned
     except TrainingDiverged:
         trial.set_user_attr("diverged", True)
         raise optuna.TrialPruned from None
     finally:
-        seconds = sum(earlier.seconds for earlier in run.earlier)
-        seconds += time.perf_counter() - start
-        trial.set_user_attr("seconds", round(seconds, 1))
+        trial.set_user_attr("seconds", round(time.perf_counter() - start, 1))
     return result.test_accuracy

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from .. import _files, _values
 from .._checks import param_names
 from ..chapter.results import EpochResult
-from .random_states import RandomStates, Strict
 
 #: Stands before the content, and tells which it is to be.
-_LINE = "d2l_mlp checkpoint 1, {} bytes, sha256 {}\n"
+_LINE = "d2l_mlp checkpoint 2, {} bytes, sha256 {}\n"
 _PATTERN = re.compile(_LINE.format(r"(\d{1,15})", "([0-9a-f]{64})").encode())
 
 
@@ -30,14 +29,20 @@ class CheckpointError(ValueError):
     """There is no checkpoint to go on from, or none can be kept; says why."""
 
 
-class Optimizer(Strict):
+class _Strict(BaseModel):
+    """Takes what it names, of the very types, and no NaN: JSON has none."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+class Optimizer(_Strict):
     """What a Gluon trainer of plain SGD knows beside the parameters."""
 
     num_update: Annotated[int, Field(ge=0)]
     learning_rate: float
 
 
-class _Epoch(Strict):
+class _Epoch(_Strict):
     train_loss: float
     train_accuracy: float
     test_accuracy: float
@@ -45,10 +50,9 @@ class _Epoch(Strict):
     num_batches: Annotated[int, Field(ge=1)]
 
 
-class _Record(Strict):
+class _Record(_Strict):
     made_of: dict[str, Any]
     optimizer: Optimizer | None
-    random: RandomStates
     epochs: Annotated[list[_Epoch], Field(min_length=1)]
     num_params: Annotated[int, Field(ge=1)]
 
@@ -61,14 +65,12 @@ class Checkpoint:
         made_of: what must be the same to go on to the same bits, JSON by name.
         params: ``[W1, b1, ...]``, float32.
         results: each epoch so far, with its batches; at least one.
-        random: states of the random numbers.
         optimizer: a Gluon trainer's; None without one.
     """
 
     made_of: dict[str, Any]
     params: list[np.ndarray]
     results: list[EpochResult]
-    random: RandomStates
     optimizer: Optimizer | None = None
 
     def to_file(self) -> tuple[bytes, bytes]:
@@ -78,7 +80,6 @@ class Checkpoint:
         record = _Record(
             made_of=self.made_of,
             optimizer=self.optimizer,
-            random=self.random,
             epochs=[_describe(result) for result in self.results],
             num_params=len(self.params),
         )
@@ -146,7 +147,7 @@ def _parse(content: bytes) -> Checkpoint:
         EpochResult(i, **epoch.model_dump(exclude={"num_batches"}), batches=part)
         for i, (epoch, part) in enumerate(zip(record.epochs, parts, strict=True), 1)
     ]
-    return Checkpoint(record.made_of, params, results, record.random, record.optimizer)
+    return Checkpoint(record.made_of, params, results, record.optimizer)
 
 
 def _describe(result: EpochResult) -> _Epoch:

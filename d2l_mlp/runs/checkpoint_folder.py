@@ -91,20 +91,6 @@ class Folder:
                 its_path.unlink()
         return path
 
-    def remove(self) -> None:
-        """Delete the checkpoints of a run that has ended, and the folder with them.
-
-        It stays if there is something else in it, and as it is if a process still keeps
-        a run there: one that was asleep, and whose run has ended elsewhere.
-        """
-        in_use = CheckpointError(f"{self.path}: in use")
-        with suppress(CheckpointError), _files.alone(self.path / _LOCK, in_use):
-            self._remove_partial()
-            for path in (*self.paths().values(), self.path / _LOCK):
-                path.unlink(missing_ok=True)
-            if not any(self.path.iterdir()):
-                self.path.rmdir()
-
     def _remove_partial(self) -> None:
         """Delete what a process left that was killed while it wrote."""
         for path in self._list():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 
 import mxnet
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from ..chapter.results import TrainingDiverged
 from ..dataset.fashion_mnist import FashionMNIST, load_fashion_mnist
 from .run import Run, Settings
-from .run_folders import job_epochs
 from .sweep import Json
 
 
@@ -33,11 +31,8 @@ def from_json(settings: Json) -> Settings:
     return Settings(**settings | {"num_hiddens": tuple(settings["num_hiddens"])})
 
 
-def train(run: Run, timed: bool = False, path: Path | None = None) -> Json:
+def train(run: Run, timed: bool = False) -> Json:
     """Train, and return the run's curves; a diverged run's end early.
-
-    With ``path``, a folder of its own, the run is kept there after each epoch, and goes
-    on from what is kept there: see ``job_epochs``.
 
     The columns are lists, a number an epoch: ``loss_batch`` and ``accuracy_batch``,
     ``loss_sample`` and ``accuracy_sample``, averaged in both ways, and
@@ -46,7 +41,7 @@ def train(run: Run, timed: bool = False, path: Path | None = None) -> Json:
     columns: dict[str, list[float]] = {}
     diverged = False
     try:
-        for result in job_epochs(run, path):
+        for result in run.epochs():
             row = {"test_accuracy": result.test_accuracy}
             if timed:
                 row["seconds"] = result.seconds

@@ -1,4 +1,4 @@
-"""A run that is taken up where it was stopped, and ends bit for bit as if it had not.
+"""A run that goes on where it was stopped, and ends with the same bits.
 
 for result in kept_epochs(Run(settings), Path("checkpoints"), resume=True):
     print(result)
@@ -20,10 +20,9 @@ from mxnet import gluon
 
 from .. import __version__, _values
 from ..chapter.results import BatchResult, EpochResult
-from ..chapter.step import LearningRate
+from ..chapter.step import LearningRate, seed_everything
 from .checkpoint import Checkpoint, CheckpointError, Optimizer
 from .checkpoint_folder import Folder
-from .random_states import RandomStates
 from .run import Run
 
 
@@ -98,7 +97,7 @@ def take(run: Run, results: list[EpochResult]) -> Checkpoint:
             num_update=run.trainer.optimizer.num_update,
             learning_rate=run.trainer.learning_rate,
         )
-    return Checkpoint(made_of(run), params, results, RandomStates.now(), optimizer)
+    return Checkpoint(made_of(run), params, results, optimizer)
 
 
 def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
@@ -113,7 +112,7 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
         CheckpointError: it is of another run; names each difference.
     """
     _values.instance("checkpoint", checkpoint, Checkpoint)
-    check(run, checkpoint, path)
+    _check(run, checkpoint, path)
     if (run.trainer is None) != (checkpoint.optimizer is None):
         raise CheckpointError(f"{path}: found no whole optimizer in the checkpoint")
     try:
@@ -129,15 +128,14 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
         if optimizer.lr_scheduler is None:
             run.trainer.set_learning_rate(checkpoint.optimizer.learning_rate)
     run.earlier = checkpoint.results
-    checkpoint.random.restore()
+    # Each epoch so far has drawn an order of the images, and nothing else.
+    seed_everything(run.settings.seed)
+    for _ in run.earlier:
+        next(run.train_iter.batch_indices())
 
 
-def check(run: Run, checkpoint: Checkpoint, path: Path) -> None:
-    """Refuse a checkpoint of another run, as ``restore`` does; change nothing.
-
-    Raises:
-        CheckpointError: it is of another run; names each difference.
-    """
+def _check(run: Run, checkpoint: Checkpoint, path: Path) -> None:
+    """Refuse a checkpoint of another run."""
     found, expected = checkpoint.made_of, made_of(run)
     differences = [
         f"{name} {found.get(name)} (asked for: {expected.get(name)})"

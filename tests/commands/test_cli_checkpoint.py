@@ -20,7 +20,7 @@ ENV = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 def command(folder, *more, options=OPTIONS):
-    made = ["--output", folder / "made", "--save", folder / "params.npz"]
+    made = ["--output", folder / "made", "--save", folder / "params.safetensors"]
     arguments = ["book", *options, "--checkpoint", folder / "kept", *made, *more]
     return [sys.executable, "-m", "d2l_mlp", *map(str, arguments)]
 
@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
 def assert_same(done, folder, whole):
     its_folder, lines = whole
     assert told(done, folder) == lines
-    for name in ("params.npz", "made/predictions.png", "made/curves.png"):
+    for name in ("params.safetensors", "made/predictions.png", "made/curves.png"):
         assert (folder / name).read_bytes() == (its_folder / name).read_bytes(), name
 
 
@@ -126,7 +126,7 @@ def test_on_a_small_disk_it_ends_where_the_disk_does(small_disk, tmp_path, whole
     assert "cannot be written (No space left on device)" in done.stderr
     (epoch, path), *_ = Folder(small_disk).paths().items()
     assert f"go on with --resume: that of epoch {epoch} is kept" in done.stderr
-    assert path.read_bytes().startswith(b"d2l_mlp checkpoint 1, ")
+    assert path.read_bytes().startswith(b"d2l_mlp checkpoint 2, ")
     (tmp_path / "kept").unlink()
     (tmp_path / "kept").mkdir()
     shutil.copy(path, tmp_path / "kept")

@@ -38,10 +38,10 @@ def alone(tmp_path_factory):
     """What one process without a KVStore prints, and the parameters it saves."""
     folder = tmp_path_factory.mktemp("alone")
     done = subprocess.run(
-        [*PYTHON, *map(str, BOOK), "--save", folder / "p.npz", "--output", folder],
+        [*PYTHON, *map(str, BOOK), "--save", folder / "params", "--output", folder],
         env=clean_environment(), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    return numbers(done.stdout), params_file.load_arrays(folder / "p.npz")
+    return numbers(done.stdout), params_file.load_arrays(folder / "params")
 
 
 def assert_same_path(stdout, saved, alone):
@@ -58,26 +58,26 @@ def test_workers_follow_the_path_of_one(num_workers, alone, group, tmp_path):
     output = tmp_path / "a folder"
     process = group.start(
         [*PYTHON, "launch", "--num-workers", num_workers, "--", *BOOK]
-        + ["--save", output / "p.npz", "--output", output]
+        + ["--save", output / "params", "--output", output]
     )
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert_same_path(stdout, output / "p.npz", alone)
-    assert sorted(os.listdir(output)) == ["curves.png", "p.npz", "predictions.png"]
+    assert_same_path(stdout, output / "params", alone)
+    assert sorted(os.listdir(output)) == ["curves.png", "params", "predictions.png"]
     assert not group.alive()
 
 
 def test_workers_without_a_graph_learn_the_same(alone, group, tmp_path):
     """By Gluon's net and the plain step, with a batch size that two cannot halve."""
     command = ["book", "--gluon", "--lr", LR, "--num-epochs", 1, "--batch-size", 999]
-    command += ["--save", tmp_path / "p.npz", "--output", tmp_path]
+    command += ["--save", tmp_path / "params", "--output", tmp_path]
     ends = []
     for start in ([*PYTHON], [*PYTHON, "launch", "--num-workers", 2, "--"]):
         process = group.start([*start, *command])
         stdout, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
-        ends.append((numbers(stdout), params_file.load_arrays(tmp_path / "p.npz")))
-    assert_same_path(stdout, tmp_path / "p.npz", ends[0])
+        ends.append((numbers(stdout), params_file.load_arrays(tmp_path / "params")))
+    assert_same_path(stdout, tmp_path / "params", ends[0])
 
 
 def test_without_waiting_for_each_other_they_learn_too(group, tmp_path):
@@ -179,11 +179,11 @@ def test_over_two_hosts(two_hosts, alone, group, tmp_path):
         [["ip", "netns", "exec", names[place]] for place in places],
         [addresses[place] for place in places],
         tmp_path / "printed",
-        [*BOOK, "--save", tmp_path / "p.npz", "--output", tmp_path],
+        [*BOOK, "--save", tmp_path / "params", "--output", tmp_path],
     )
     for role in roles.values():
         assert role.wait(90) == 0, role.stderr.read()
-    assert_same_path((tmp_path / "printed").read_text(), tmp_path / "p.npz", alone)
+    assert_same_path((tmp_path / "printed").read_text(), tmp_path / "params", alone)
     # Each of 235 steps sends the gradients of the net, or of the linear model.
     assert sent() == pytest.approx(235 * 4 * (203_530 + 7_850), rel=0.1)
 

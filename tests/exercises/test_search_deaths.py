@@ -54,7 +54,7 @@ def test_a_worker_that_was_taken_for_dead_goes_on_with_another_trial(
     study = create(place, SMALL, RELEASE)
     calls = []
 
-    def asleep_once(trial, space, data, folders):
+    def asleep_once(trial, space, data):
         calls.append(trial.number)
         if len(calls) == 1:
             place.open().tell(trial.number, state=TrialState.FAIL)

@@ -6,8 +6,6 @@ crash, does not hang, and takes no more memory than the file and what belongs in
 
 import gzip
 import hashlib
-import io
-import random
 import signal
 import struct
 import tracemalloc
@@ -19,9 +17,9 @@ from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.dataset import releases
 from d2l_mlp.runs import checkpoint
 from d2l_mlp.runs import params as params_file
-from d2l_mlp.runs.random_states import RandomStates
 
 import numpy as np
+import safetensors.numpy
 
 CORPUS = Path(__file__).parent / "corpus"
 #: Seconds of a processor that a file may take; they take a millisecond.
@@ -198,18 +196,16 @@ def idx_reader(name):
 def seal(content):
     """Write ``content`` under a checkpoint's first line that fits it."""
     sum_ = hashlib.sha256(content).hexdigest()
-    return f"d2l_mlp checkpoint 1, {len(content)} bytes, sha256 {sum_}\n".encode() + (
+    return f"d2l_mlp checkpoint 2, {len(content)} bytes, sha256 {sum_}\n".encode() + (
         content
     )
 
 
 def small_checkpoint():
-    random.seed(0)
-    np.random.seed(0)
     arrays = [np.ones(shape, "f4") for shape in ((3, 2), 2)]
     epochs = [EpochResult(1, 0.5, 0.5, 0.5, 1.0, np.ones((2, 3)))]
     made_of = {"lr": 0.5, "num_hiddens": [8], "labels": None}
-    return checkpoint.Checkpoint(made_of, arrays, epochs, RandomStates.now())
+    return checkpoint.Checkpoint(made_of, arrays, epochs)
 
 
 def checkpoint_reader():
@@ -227,14 +223,9 @@ def checkpoint_reader():
         return seal(changed)
 
     def check(found, content):
-        states = RandomStates.now()
-        try:
-            found.random.restore()
-        finally:
-            states.restore()
         # What was taken can be kept again, and taken again.
         again = checkpoint._parse(found.to_file()[1])
-        assert again.results == found.results and again.random == found.random
+        assert again.results == found.results
         for one, other in zip(again.params, found.params, strict=True):
             assert one.tobytes() == other.tobytes() and one.shape == other.shape
 
@@ -242,7 +233,7 @@ def checkpoint_reader():
         read=checkpoint.read,
         refusal=checkpoint.CheckpointError,
         check=check,
-        # Of a byte of JSON as [[[ a list of 56 is made; its numbers, of 28, come once.
+        # Of a byte of JSON as [[[ a list of 56 is made.
         most=lambda size: 130 * size,
         seeds=[line + content, content, header + rest],
         tokens=[
@@ -255,20 +246,15 @@ def checkpoint_reader():
     )  # fmt: skip
 
 
-def small_net():
-    """Return nets in a file: as they are written, packed, and with a hidden layer."""
+def small_nets():
+    """Return nets in a file: without a hidden layer, and with one."""
     arrays = {"W1": np.zeros((784, 10), "f4"), "b1": np.zeros(10, "f4")}
-    deep = {"W1": np.zeros((784, 2), "f2"), "b1": np.zeros(2, "f2")}
-    deep |= {"W2": np.zeros((2, 10), "f2"), "b2": np.zeros(10, "f2")}
-    made = []
-    for save, net in ((np.savez_compressed, arrays), (np.savez, deep)):
-        stream = io.BytesIO()
-        save(stream, **net)
-        made.append(stream.getvalue())
-    return made
+    deep = {"W1": np.zeros((784, 2), "f4"), "b1": np.zeros(2, "f4")}
+    deep |= {"W2": np.zeros((2, 10), "f4"), "b2": np.zeros(10, "f4")}
+    return [safetensors.numpy.save(net) for net in (arrays, deep)]
 
 
-def npz_reader():
+def params_reader():
     """Return the reader of trained parameters."""
 
     def check(found, content):
@@ -279,13 +265,12 @@ def npz_reader():
         read=params_file.load_arrays,
         refusal=params_file.NoNetError,
         check=check,
-        # What the packed seeds hold, and float32 of the float16 among them.
         most=lambda size: 5 * size + 5 * 10**5,
-        seeds=small_net(),
+        seeds=small_nets(),
         tokens=[
-            b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"|O", b"<f8",
-            b"\x93NUMPY\x01", b"\x93NUMPY\x03\0", b"<i4", b"(784, 10)", b"(-1, 10)",
-            b"W1.npy", b"b1.npy", b"9" * 15, b"True ", b"\x08\0", b"\x0c\0", b"((((",
+            b"{", b"}", b"[", b"]", b'"', b",", b":", b'"W1":', b'"b1":', b'"W2":',
+            b"F32", b"F64", b"BOOL", b"[784,10]", b"[" * 200, b"-1", b"9" * 30,
+            b"PK\x03\x04", b'"shape":[0]', b'"data_offsets":[0,40]',
         ],
     )  # fmt: skip
 
@@ -294,5 +279,5 @@ READERS = {
     "idx-labels": idx_reader(LABELS),
     "idx-images": idx_reader(IMAGES),
     "checkpoint": checkpoint_reader(),
-    "npz": npz_reader(),
+    "params": params_reader(),
 }

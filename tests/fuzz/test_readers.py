@@ -83,6 +83,6 @@ def crashing(path):
     [(hungry, AssertionError), (slow, Hang), (swallowing, Hang), (crashing, KeyError)],
 )
 def test_what_must_not_be_is_noticed(read, error, tmp_path):
-    reader = replace(READERS["npz"], read=read)
+    reader = replace(READERS["params"], read=read)
     with pytest.raises(error):
         try_file(reader, b"", tmp_path / "file", seconds=0.1)

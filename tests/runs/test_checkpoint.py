@@ -11,7 +11,6 @@ from d2l_mlp.chapter import model as models
 from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs.checkpoint import Checkpoint, CheckpointError, Optimizer, read
-from d2l_mlp.runs.random_states import RandomStates
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ def make(num_epochs=2, made_of=None):
     rng = np.random.default_rng(num_epochs)
     params = [rng.normal(size=s).astype("f4") for s in ((6, 3), 3, (3, 2), 2)]
     results = [result(i + 1, rng.random((4, 3))) for i in range(num_epochs)]
-    return Checkpoint(made_of or {"lr": 0.5}, params, results, RandomStates.now())
+    return Checkpoint(made_of or {"lr": 0.5}, params, results)
 
 
 def write(path, checkpoint):
@@ -43,7 +42,7 @@ def write(path, checkpoint):
 def seal(path, content):
     """Write ``content`` under a first line that fits it."""
     sum_ = hashlib.sha256(content).hexdigest()
-    line = f"d2l_mlp checkpoint 1, {len(content)} bytes, sha256 {sum_}\n"
+    line = f"d2l_mlp checkpoint 2, {len(content)} bytes, sha256 {sum_}\n"
     path.write_bytes(line.encode() + content)
     return path
 
@@ -64,22 +63,17 @@ def folder(tmp_path_factory):
     made_of=st.dictionaries(st.text(), st.none() | finite | st.text() | st.booleans()),
     optimizer=st.none()
     | st.builds(Optimizer, num_update=st.integers(0, 10**9), learning_rate=finite),
-    seed=st.integers(0, 2**31 - 1),
     order=st.sampled_from("CF"),
 )
 @settings(max_examples=60)
 def test_what_is_read_is_what_was_written(
-    folder, params, batches, numbers, made_of, optimizer, seed, order
+    folder, params, batches, numbers, made_of, optimizer, order
 ):
     params = [np.asarray(param, order=order) for param in params]
     batches = [np.asarray(part, order=order) for part in batches]
-    random.seed(seed)
-    np.random.seed(seed)
-    np.random.normal(size=seed % 3), random.gauss(0, 1)
     results = [result(i + 1, part, *numbers) for i, part in enumerate(batches)]
-    kept = Checkpoint(made_of, params, results, RandomStates.now(), optimizer)
+    kept = Checkpoint(made_of, params, results, optimizer)
     path = write(folder / "file", kept)
-    drawn = draw()
     found = read(path)
     assert (found.made_of, found.optimizer) == (made_of, optimizer)
     assert found.results == results
@@ -92,20 +86,6 @@ def test_what_is_read_is_what_was_written(
             assert one.dtype == other.dtype and one.shape == other.shape
             # NaN and infinity, too, and the sign of zero.
             assert one.tobytes() == other.tobytes()
-    draw()
-    found.random.restore()
-    assert draw() == drawn
-
-
-def draw():
-    """Draw some of everything that a generator keeps something for."""
-    return (
-        np.random.permutation(5).tolist(),
-        np.random.normal(size=3).tolist(),
-        random.random(),
-        random.gauss(0, 1),
-        random.sample(range(99), 5),
-    )
 
 
 def test_a_checkpoint_cut_off_anywhere_is_refused(tmp_path):
@@ -199,7 +179,7 @@ def test_a_file_that_says_it_is_huge_takes_no_memory(tmp_path, header):
 @pytest.mark.usefixtures("little_memory")
 def test_a_first_line_that_says_more_than_the_file_has_is_not_believed(tmp_path):
     path = tmp_path / "file"
-    path.write_text(f"d2l_mlp checkpoint 1, {10**14} bytes, sha256 {'0' * 64}\nabc")
+    path.write_text(f"d2l_mlp checkpoint 2, {10**14} bytes, sha256 {'0' * 64}\nabc")
     with pytest.raises(CheckpointError, match="found 3 bytes, expected the 1000"):
         read(path)
 
@@ -231,9 +211,6 @@ def changed(**changes):
         {"W1": np.ones((6, 3))},
         {"batches": np.ones((7, 3))},
         {"batches": np.ones((8, 3), "f4")},
-        {"edit": lambda text: text.replace('"pos":', '"pos":9')},
-        {"edit": lambda text: text.replace('"pos":', '"pos":-')},
-        {"edit": lambda text: text.replace('"key":[', '"key":[1,')},
         {"edit": lambda text: text.replace('"num_params":4', '"num_params":99999999')},
         {"edit": lambda text: text.replace('"num_batches":4', '"num_batches":1e3')},
         {
@@ -253,7 +230,7 @@ def test_what_is_sealed_but_holds_other_things_is_refused(tmp_path, changes):
 
 def test_another_version_of_the_format_is_named_as_such(tmp_path):
     path = write(tmp_path / "file", make())
-    path.write_bytes(path.read_bytes().replace(b"checkpoint 1,", b"checkpoint 2,"))
+    path.write_bytes(path.read_bytes().replace(b"checkpoint 2,", b"checkpoint 1,"))
     with pytest.raises(CheckpointError, match="or a checkpoint of another version"):
         read(path)
 
@@ -267,7 +244,7 @@ def test_an_epoch_without_its_batches_cannot_be_kept():
 
 def test_names_in_a_file_are_those_of_saved_parameters(tmp_path):
     _, content = make().to_file()
-    params_file.save_params(models.init_params(8), tmp_path / "params.npz")
+    params_file.save_params(models.init_params(8), tmp_path / "params.safetensors")
     names = {"W1", "b1", "W2", "b2"}
-    assert set(np.load(tmp_path / "params.npz")) == names
+    assert set(safetensors.numpy.load_file(tmp_path / "params.safetensors")) == names
     assert set(safetensors.numpy.load(content)) == names | {"batches", "record"}

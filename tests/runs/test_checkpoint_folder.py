@@ -62,32 +62,6 @@ def test_a_folder_is_one_process_own(tmp_path):
         pass
 
 
-def test_it_is_removed_whole_unless_a_stranger_has_a_file_in_it(tmp_path):
-    for stranger in ("", "diary.txt"):
-        path = tmp_path / "kept"
-        with Folder(path) as folder:
-            for epoch in (1, 2):
-                folder.keep(make(epoch))
-        (path / "epoch-3.checkpoint.4711.partial").touch()
-        if stranger:
-            (path / stranger).touch()
-        folder.remove()
-        left = [each.name for each in path.iterdir()] if path.exists() else None
-        assert left == ([stranger] if stranger else None)
-
-
-def test_a_folder_in_use_is_not_removed(tmp_path):
-    """As by one whose run has ended on another machine while this one was asleep."""
-    path = tmp_path / "run"
-    with Folder(path) as folder:
-        folder.keep(make(1))
-        Folder(path).remove()
-        folder.keep(make(2))
-        assert list(folder.paths()) == [2, 1]
-    Folder(path).remove()
-    assert not path.exists()
-
-
 def test_a_folder_that_is_gone_is_told_of(tmp_path):
     path = tmp_path / "run"
     with Folder(path) as folder:

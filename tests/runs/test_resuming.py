@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from itertools import islice
 
 from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import fashion_mnist as data
@@ -180,23 +179,6 @@ def test_a_schedule_goes_on_with_the_count_of_updates(make, tmp_path):
     assert seen[-48:] == list(range(32, 80)), "16 updates an epoch, from the third on"
 
 
-def test_python_and_numpy_go_on_where_they_were(make, tmp_path):
-    import random
-
-    def draws(run):
-        return [(random.random(), np.random.random()) for _ in run]
-
-    expected = draws(make().epochs())
-    first = kept_epochs(make(), tmp_path)
-    found = draws(islice(first, 2))
-    first.close()
-    # What was drawn after the second epoch was kept is drawn again.
-    again = kept_epochs(make(), tmp_path, resume=True)
-    next(again), next(again)
-    assert expected[0] == found[0]
-    assert found[1] == (random.random(), np.random.random())
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -272,8 +254,8 @@ def test_trained_parameters_go_from_any_kind_of_run_to_any(
 ):
     trained, run = make(**KINDS[source]), make(**KINDS[target], seed=9)
     next(trained.epochs())
-    params_file.save_params(trained.trained(), tmp_path / "params.npz")
-    run.load(params_file.load_arrays(tmp_path / "params.npz"))
+    params_file.save_params(trained.trained(), tmp_path / "params.safetensors")
+    run.load(params_file.load_arrays(tmp_path / "params.safetensors"))
     for found, expected in zip(run.trained(), trained.trained(), strict=True):
         assert found.asnumpy().tobytes() == expected.asnumpy().tobytes()
     X, _, _ = run.predict(50)
