@@ -1,8 +1,8 @@
-"""Pictures: images with their labels, the first layer's weights, and where they go.
+"""Figures of images and of a run's curves.
 
-Without a display or a notebook the figures are drawn all the same, to be saved with
-``figure.savefig`` or ``pyplot.savefig``. By matplotlib alone: GluonCV's ``plot_image``
-takes colour images only.
+They need neither a display nor a notebook: save them with ``figure.savefig`` or
+``pyplot.savefig``. GluonCV's ``plot_image`` does not serve here, since it takes colour
+images only. No figure is wider than a page (8.8 inches).
 """
 
 from __future__ import annotations
@@ -13,23 +13,30 @@ from typing import TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mxnet import nd
 
-from .._values import each, is_number, numeric, sequence, shown, whole_number
+from .._values import each, is_number, numeric, sequence, shown
+from .results import EpochResult
 
 Images: TypeAlias = nd.NDArray | np.ndarray
 
 
 def use_svg_display() -> None:
-    """Draw figures as SVG in a notebook; elsewhere there is nothing to do."""
+    """Draw figures as SVG in a notebook; elsewhere there is nothing to do.
+
+    A PNG is kept beside it, since JupyterLab shows no SVG of a notebook that it does
+    not trust.
+    """
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         # Without salt and date, the same figure is the same bytes in a kept notebook.
         plt.rcParams["svg.hashsalt"] = "d2l_mlp"
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        set_matplotlib_formats("svg", "png", metadata={"Date": None})
 
 
 def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
@@ -61,7 +68,7 @@ def show_fashion_mnist(
         ValueError: no images or labels, or an image of another size.
     """
     use_svg_display()
-    _draw_images(images, labels, cmap="viridis", size=12)
+    _draw_images(images, labels, cmap="viridis")
 
 
 def plot_predictions(
@@ -87,7 +94,7 @@ def plot_predictions(
         )
     pairs = list(zip(true_labels, pred_labels, strict=True))
     titles = [f"{t}\n{p if t == p else '✗ ' + p}" for t, p in pairs]
-    figure = _draw_images(images, titles, cmap="gray", size=14)
+    figure = _draw_images(images, titles, cmap="gray")
     for axes, (true_label, pred_label) in zip(figure.axes, pairs, strict=False):
         if true_label != pred_label:
             axes.title.set_color("tab:red")
@@ -105,45 +112,43 @@ def plot_predictions(
     return figure
 
 
-def plot_weights(W: Images, num_cols: int = 16, num_rows: int = 4) -> Figure:
-    """Return a figure of the first layer's weights, a picture of 28×28 for each unit.
-
-    Red lights up the unit, blue quiets it, white is 0; one scale serves all units.
+def plot_curves(
+    results: Sequence[EpochResult],
+    book: Sequence[tuple[float, float, float]] = (),
+    title: str = "",
+) -> Figure:
+    """Return a figure of loss and accuracies by epoch, a run's and the book's.
 
     Args:
-        W: ``(784, units)``; the first ``num_cols * num_rows`` units are shown.
-        num_cols: pictures in a row.
-        num_rows: rows.
+        results: a run's epochs.
+        book: the book's printed ``(train_loss, train_accuracy, test_accuracy)`` of
+            each epoch, drawn dashed.
+        title: a line above the figure.
 
     Raises:
-        ValueError: ``W`` is not of 784 inputs and some units, or not of finite numbers;
-            or nothing is to be shown.
+        ValueError: no epochs, or a row of other than three finite numbers.
     """
-    whole_number("num_cols", num_cols)
-    whole_number("num_rows", num_rows)
-    of = "(784, units)"
-    weights = numeric("W", W, lambda s: len(s) == 2 and s[0] == 784 and s[1] > 0, of)
-    units = weights.T[: num_cols * num_rows].reshape(-1, 28, 28)
-    num_rows = -(-len(units) // num_cols)
-    # One array for all, 2 empty pixels between them: 64 axes would be slow and large.
-    mosaic = np.full((30 * num_rows, 30 * num_cols), np.nan)
-    for i, unit in enumerate(units):
-        top, left = 30 * (i // num_cols), 30 * (i % num_cols)
-        mosaic[top : top + 28, left : left + 28] = unit
-    # The few largest weights would leave all others pale.
-    limit = float(np.quantile(np.abs(units), 0.995)) or 1.0
-    figure, axes = plt.subplots(
-        figsize=(0.75 * num_cols + 0.8, 0.75 * num_rows), layout="constrained"
-    )
-    scale = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    picture = axes.imshow(mosaic, interpolation="none", **scale)
-    axes.axis("off")
-    figure.colorbar(picture, label="weight", fraction=0.03, pad=0.01)
+    results = each("results", results, EpochResult, "epochs of a run")
+    if not results:
+        raise ValueError("results: found none, expected at least one epoch")
+    book = sequence("book", book, "a row for each epoch")
+    if book:
+        book = numeric("book", book, lambda s: s[1:] == (3,), "(epochs, 3)").tolist()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.6), layout="constrained")
+    _draw_curve(left, "training loss", "tab:purple", "o", results, book, 0)
+    _draw_curve(right, "train", "tab:orange", "o", results, book, 1)
+    _draw_curve(right, "test", "tab:blue", "s", results, book, 2)
+    for axes, name in ((left, "loss"), (right, "accuracy")):
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.suptitle(title, fontsize="medium")
     return figure
 
 
 def _draw_images(
-    images: Images | Sequence[Images], labels: Sequence[str], cmap: str, size: float
+    images: Images | Sequence[Images], labels: Sequence[str], cmap: str
 ) -> Figure:
     images = sequence("images", images, "a list of images")
     # Their elements may be anything: matplotlib writes it out, as for gluonbook.
@@ -151,17 +156,37 @@ def _draw_images(
     pictures = [_as_picture(image) for image, _ in zip(images, labels, strict=False)]
     if not pictures:
         raise ValueError("images: found none with a label, expected at least one")
-    figsize = (size, 0.8 + size / len(pictures))
+    # As high as the images are wide, and two lines of text.
+    figsize = (8.8, 0.8 + 8.8 / len(pictures))
     figure, grid = plt.subplots(
         1, len(pictures), figsize=figsize, squeeze=False, layout="constrained"
     )
     for axes, picture, label in zip(grid.flat, pictures, labels, strict=False):
         # "none" keeps the 28×28 pixels as they are in an SVG, small and sharp.
         axes.imshow(picture, cmap=cmap, interpolation="none")
-        axes.set_title(label)
+        axes.set_title(label, fontsize=10)
         axes.xaxis.set_visible(False)
         axes.yaxis.set_visible(False)
     return figure
+
+
+def _draw_curve(
+    axes: Axes,
+    label: str,
+    color: str,
+    marker: str,
+    results: Sequence[EpochResult],
+    book: Sequence[tuple[float, float, float]],
+    column: int,
+) -> None:
+    style = {"color": color, "marker": marker, "markersize": 4}
+    name = ("train_loss", "train_accuracy", "test_accuracy")[column]
+    values = [getattr(result, name) for result in results]
+    axes.plot([result.epoch for result in results], values, label=label, **style)
+    if book:
+        style |= {"linestyle": "--", "markerfacecolor": "white", "alpha": 0.6}
+        printed = [row[column] for row in book]
+        axes.plot(range(1, len(book) + 1), printed, label=f"{label}, the book", **style)
 
 
 def _as_picture(image: Images) -> np.ndarray:

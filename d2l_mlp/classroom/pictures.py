@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
+from ..chapter.plot_weights import weights_mosaic
+
 #: Units of the first layer that are shown, in a grid this wide.
 UNITS, COLUMNS = 32, 8
 
@@ -15,22 +17,14 @@ UNITS, COLUMNS = 32, 8
 def weights_png(W: np.ndarray) -> bytes:
     """Return the first layer's weights, a 28×28 picture for each of up to 32 units.
 
-    Red lights up the unit, blue quiets it, white is 0.
+    Red pixels raise the unit's value, blue ones lower it, white is 0.
 
     Args:
         W: float32 ``(784, units)``.
     """
-    units = W.T[:UNITS].reshape(-1, 28, 28)
-    # The few largest weights would leave all others pale.
-    limit = float(np.quantile(np.abs(units), 0.995)) or 1.0
-    columns = min(COLUMNS, len(units))
-    rows = -(-len(units) // columns)
-    mosaic = np.full((30 * rows, 30 * columns, 3), 255, np.uint8)
-    colours = matplotlib.colormaps["RdBu_r"]((units / limit + 1) / 2, bytes=True)
-    for i, colour in enumerate(colours[..., :3]):
-        top, left = 30 * (i // columns) + 1, 30 * (i % columns) + 1
-        mosaic[top : top + 28, left : left + 28] = colour
-    return to_png(mosaic)
+    mosaic, limit = weights_mosaic(W[:, :UNITS], COLUMNS)
+    colours = matplotlib.colormaps["RdBu_r"].with_extremes(bad="white")
+    return to_png(colours((mosaic / limit + 1) / 2, bytes=True)[..., :3])
 
 
 def to_png(pixels: np.ndarray) -> bytes:

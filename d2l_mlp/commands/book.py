@@ -212,7 +212,6 @@ def _train_linear(run: Run) -> None:
 
 def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) -> None:
     """Write the nine test images with their labels, and the curves, as PNG."""
-    from ..chapter import curves
     from ..chapter import plot as plotting
     from ..dataset.fashion_mnist import get_fashion_mnist_labels
     from ..runs.run import headline
@@ -225,7 +224,7 @@ def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) 
             get_fashion_mnist_labels(labels),
             get_fashion_mnist_labels(predicted),
         ),
-        "curves.png": curves.plot_curves(results, edition.epochs, title),
+        "curves.png": plotting.plot_curves(results, edition.epochs, title),
     }
     for name, figure in figures.items():
         save_figure(figure, output / name, dpi=120, bbox_inches="tight")

@@ -29,8 +29,8 @@ def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
         rows: its cases.
         title: a line below the question.
     """
-    with plt.rc_context({"font.size": 12}):
-        figure, grid = plt.subplots(2, 2, figsize=(12.5, 8), layout="constrained")
+    with plt.rc_context({"font.size": 9.5}):
+        figure, grid = plt.subplots(2, 2, figsize=(8.8, 6.2), layout="constrained")
         accuracy, loss, curves, seconds = grid.flat
         for i, (series, members) in enumerate(_by_series(rows).items()):
             style = {"color": _COLORS[i], "marker": _MARKERS[i], "label": series}
@@ -91,8 +91,8 @@ def _draw_ends(
     for i, row in enumerate(rows):
         if row.outcome:
             color = style["color"]
-            axes.plot(i, 0.04, "X", color=color, markersize=11, transform=foot)
-            words = {"color": color, "ha": "center", "rotation": 90, "fontsize": 10}
+            axes.plot(i, 0.04, "X", color=color, markersize=8, transform=foot)
+            words = {"color": color, "ha": "center", "rotation": 90, "fontsize": 8}
             # Beside the place where a hollow point may be.
             axes.text(i - 0.25, 0.1, row.outcome, transform=foot, **words)
 
@@ -123,4 +123,4 @@ def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
     if axes.get_xlim()[1] < 1.5:
         axes.set_xlim(0.5, 1.5)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

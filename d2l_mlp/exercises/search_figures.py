@@ -22,7 +22,7 @@ def draw(study: optuna.Study, title: str = "") -> dict[str, Figure]:
     """
     if len(study.get_trials(states=(TrialState.COMPLETE,))) < 4:
         return {}
-    with warnings.catch_warnings(), plt.rc_context({"font.size": 12}):
+    with warnings.catch_warnings(), plt.rc_context({"font.size": 9.5}):
         warnings.simplefilter("ignore", ExperimentalWarning)
         value = "accuracy on held-out images"
         axes = {
@@ -41,7 +41,7 @@ def draw(study: optuna.Study, title: str = "") -> dict[str, Figure]:
     for name, drawn in axes.items():
         figure = drawn.get_figure(root=True)
         assert figure is not None
-        figure.set_size_inches(11, 5.5)
+        figure.set_size_inches(8.8, 4.4)
         # Optuna puts one of its titles at the left.
         drawn.set_title("", loc="left")
         drawn.set_title(title, fontsize="medium")
