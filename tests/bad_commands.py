@@ -61,7 +61,7 @@ ROWS = [
     ("compare --edition none", 2, "--edition: found 'none', expected chapter, zh-2018"),
     ("compare --seeds 2", 2, f"'--seeds': found '2'{NUMBER}3 on"),
     ("compare --seeds x", 2, f"'--seeds': found 'x'{NUMBER}3 on"),
-    ("compare --suspects 3", 2, "--suspects: found 3, expected 0 or at least 19"),
+    ("compare --ablations 3", 2, "--ablations: found 3, expected 0 or at least 19"),
     ("compare --jobs 0", 2, f"'--jobs': found '0'{NUMBER}1 on"),
     ("compare --split half", 2, "'--split'", "'half' is not one of 'official', 'respl"),
     ("compare --release 2018", 1, "error: release: found '2018', expected 2017-08-26"),

@@ -1,4 +1,4 @@
-"""From records of runs to what they say of each edition."""
+"""What the records of runs say of each edition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..runs.sweep import Json
 from . import statistics
 from .curves import curves, is_of
 from .editions import Edition, models_of
-from .findings import Comparison, SplitEffect, Suspect, Together, Verdict
+from .findings import Ablation, Comparison, SplitEffect, Together, Verdict
 from .runs import OFFICIAL, RESPLIT, SPLITS
 from .variants import AS_PUBLISHED, VARIANTS
 
@@ -19,7 +19,7 @@ from .variants import AS_PUBLISHED, VARIANTS
 def compare(
     records: Iterable[Json], editions: Sequence[Edition], release: str
 ) -> Comparison:
-    """Judge ``editions`` by those ``records`` of ``runs.train`` that fit them.
+    """Judge ``editions`` by the ``records`` of their runs, made by ``runs.train``.
 
     Raises:
         ValueError: fewer than three runs of an edition on a split that has any.
@@ -47,7 +47,7 @@ def compare(
     for model in models_of(editions):
         if all((model[0].id, split) in result.runs for split in SPLITS):
             result.effects.append(_split_effect(model, result))
-    result.suspects = _suspects(ended, editions[0])
+    result.ablations = _ablations(ended, editions[0])
     return result
 
 
@@ -58,7 +58,6 @@ def _judge(edition: Edition, split: str, runs: np.ndarray) -> Verdict:
         edition.id,
         split,
         statistics.judge(runs, book),
-        statistics.false_alarms([[runs]]),
         int((~inside).sum()),
         len(inside),
     )
@@ -94,16 +93,16 @@ def _split_effect(model: list[Edition], result: Comparison) -> SplitEffect:
     )
 
 
-def _suspects(records: list[Json], edition: Edition) -> list[Suspect]:
-    """Judge the edition by each variant that has runs enough; none: no table."""
+def _ablations(records: list[Json], edition: Edition) -> list[Ablation]:
+    """Judge the edition by each variant with enough runs; empty without a variant."""
     book, found = np.array(edition.epochs), []
     for name, variant in VARIANTS.items():
         runs = curves(records, edition, OFFICIAL, name)
         if len(runs) >= 3:
-            found.append(Suspect(variant.title, statistics.judge(runs, book)))
+            found.append(Ablation(variant.title, statistics.judge(runs, book)))
         if name == AS_PUBLISHED and len(runs) >= 3:
             other = {"batch": "sample", "sample": "batch"}[edition.train_metric]
             runs = curves(records, edition, OFFICIAL, name, other)
             test = statistics.judge(runs, book)
-            found.append(Suspect(f"averaged by {other}", test))
+            found.append(Ablation(f"averaged by {other}", test))
     return found if len(found) > 2 else []

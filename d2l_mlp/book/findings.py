@@ -1,4 +1,4 @@
-"""What runs say of each edition: verdicts, effect, suspects, in words and as JSON."""
+"""What runs say of each edition, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ class Verdict:
         edition: the edition's id.
         split: ``"official"`` or ``"resplit"``.
         test: the whole curve's test.
-        false_alarms: share of our own runs, unseen, that the test rejects; None if
-            they are too few.
         outside: how many of its numbers lie outside our 95 % prediction intervals.
         numbers: how many there are.
     """
@@ -35,7 +33,6 @@ class Verdict:
     edition: str
     split: str
     test: CurveTest
-    false_alarms: float | None
     outside: int
     numbers: int
 
@@ -61,8 +58,8 @@ class Verdict:
 class Together:
     """All editions at once on one kind of split, by Fisher's method.
 
-    On re-splits it rejects too often: the editions would share one split, ours have one
-    each. ``false_alarms`` cannot show that, and is None there.
+    On re-splits it rejects too often: the editions share one split, our runs have one
+    each. ``statistics.false_alarms`` cannot show that, so it is None there.
     """
 
     split: str
@@ -84,7 +81,7 @@ class SplitEffect:
         editions: the editions of the model.
         last: in the last epoch.
         all_epochs: of each run's mean over its epochs.
-        deviations: ``all_epochs`` in standard deviations of the re-splits' runs.
+        deviations: ``all_epochs`` in standard deviations of the runs on re-splits.
         p_value: rank of the published split's mean among those of runs on re-splits,
             from below: how rare so hard a split is. At least ``1 / (runs + 1)``.
     """
@@ -97,7 +94,7 @@ class SplitEffect:
 
 
 @dataclass(frozen=True)
-class Suspect:
+class Ablation:
     """The first edition against runs with one thing changed, on the published split."""
 
     title: str
@@ -115,8 +112,9 @@ class Comparison:
         verdicts: for each of ``runs``.
         together: for each split, if there are several editions.
         effects: for each model that ran on both splits.
-        suspects: what else was tried on the first edition, itself first.
-        diverged: how many runs came to no end, and are left out, by edition and split.
+        ablations: runs with one thing changed, compared with the first edition; the
+            unchanged runs come first.
+        diverged: how many runs diverged, and are left out, by edition and split.
     """
 
     editions: dict[str, Edition]
@@ -125,7 +123,7 @@ class Comparison:
     verdicts: list[Verdict] = field(default_factory=list)
     together: list[Together] = field(default_factory=list)
     effects: list[SplitEffect] = field(default_factory=list)
-    suspects: list[Suspect] = field(default_factory=list)
+    ablations: list[Ablation] = field(default_factory=list)
     diverged: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def cells(self, edition: str, split: str) -> pd.DataFrame:
@@ -184,7 +182,7 @@ class Comparison:
             .to_dict(orient="records")
             for edition, split in self.runs
         }
-        names = ("verdicts", "together", "effects", "suspects")
+        names = ("verdicts", "together", "effects", "ablations")
         found = {name: [asdict(each) for each in getattr(self, name)] for name in names}
         for verdict, given in zip(found["verdicts"], self.verdicts, strict=True):
             verdict |= {"outcome": given.test.outcome, "sentence": str(given)}

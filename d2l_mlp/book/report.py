@@ -12,7 +12,7 @@ import jinja2
 from .evidence import Step
 from .findings import Comparison
 from .statistics import COLUMNS, DIGITS, LEVEL
-from .tables import MARKS, p_text, share
+from .tables import MARKS, p_text
 from .twins import Twin
 
 
@@ -29,10 +29,10 @@ def render(
     Args:
         comparison: what the runs say.
         evidence: of ``evidence.gather_evidence``.
-        twins: of ``twins.hold_twins``.
+        twins: of ``twins.compare_twins``.
         pictures: PNG by what it shows.
-        headline: what the runs stand on.
-        command: what makes the page again.
+        headline: seeds, versions and release of the runs.
+        command: the command that makes the page.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -52,7 +52,6 @@ def render(
         command=command,
         columns=COLUMNS,
         marks=MARKS,
-        share=share,
         p_value=p_text,
         level=LEVEL,
         cells={key: _rows(comparison, *key) for key in comparison.runs},

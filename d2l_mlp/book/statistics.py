@@ -24,13 +24,12 @@ FEWEST_RUNS = round(1 / LEVEL) - 1
 #: Standard deviation of a rounding error: no spread is taken to be smaller.
 ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
 
-
 Outcome = Literal["rejected", "not rejected", "undecided"]
 
 
 @dataclass(frozen=True)
 class CurveTest:
-    """A whole curve held against our runs.
+    """A whole curve compared with our runs.
 
     Attributes:
         num_runs: ours; the p-values cannot fall below ``1 / (num_runs + 1)``.
@@ -92,14 +91,14 @@ def as_printed(curves: np.ndarray) -> np.ndarray:
     return np.stack(printed, axis=-1)
 
 
-def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFrame:
-    """Hold each printed number against ours, by epoch and column.
+def cells(runs: np.ndarray, book: np.ndarray) -> pd.DataFrame:
+    """Compare each printed number with ours, by epoch and column.
 
     Returns:
         A table with an index of epoch (from 1) and column, and ``book``, ``mean``,
-        ``sd``, ``low`` and ``high``, the ends of the prediction interval for one
-        further run (normal: mean ± t sd √(1 + 1/n)), ``z`` in standard deviations, and
-        whether it is ``inside``.
+        ``sd``, ``low`` and ``high``, the ends of the 95 % prediction interval for
+        one further run (normal: mean ± t sd √(1 + 1/n)), ``z`` in standard
+        deviations, and whether it is ``inside``.
 
     Raises:
         ValueError: shapes that do not fit, fewer than three runs, or NaN.
@@ -107,7 +106,7 @@ def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFra
     _check(runs, book)
     n = len(runs)
     mean, sd = runs.mean(axis=0), np.maximum(runs.std(axis=0, ddof=1), ROUNDING)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * sd * np.sqrt(1 + 1 / n)
+    half = stats.t.ppf(0.975, n - 1) * sd * np.sqrt(1 + 1 / n)
     index = pd.MultiIndex.from_product(
         [range(1, len(book) + 1), COLUMNS], names=["epoch", "column"]
     )
@@ -125,12 +124,12 @@ def cells(runs: np.ndarray, book: np.ndarray, level: float = 0.95) -> pd.DataFra
 
 
 def judge(runs: np.ndarray, book: np.ndarray) -> CurveTest:
-    """Hold a whole printed curve against ours, as one draw.
+    """Compare a whole printed curve with ours, as one draw.
 
-    Its numbers hang together, so they are not judged one by one: the curve's distance
-    from all others is ranked among each of our runs' distance from all others. If the
-    curve is one more run like ours every rank is as likely, whatever the
-    distribution: a p-value of at most 0.05 comes up in at most 5 % of such curves
+    Its numbers depend on each other, so they are not judged one by one. The curve's
+    distance from all others is ranked among our runs' distances from all others. If
+    the curve is one more run like ours, every rank is equally likely, whatever the
+    distribution: at most 5 % of such curves have a p-value of at most 0.05
     (Vovk, Gammerman & Shafer, *Algorithmic Learning in a Random World*, 2005).
 
     Raises:
@@ -156,42 +155,37 @@ def judge(runs: np.ndarray, book: np.ndarray) -> CurveTest:
 def combine(tests: Sequence[CurveTest]) -> float:
     """Return the p-value of all ``tests`` together, by Fisher's method.
 
-    It takes them to be independent: curves whose runs shared a split of their own are
-    not, and come out with too low a p-value.
+    It assumes that they are independent. Curves whose runs shared a split of their own
+    are not; their p-value comes out too low.
     """
     return float(stats.combine_pvalues([test.p_value for test in tests]).pvalue)
 
 
-def false_alarms(
-    groups: Sequence[Sequence[np.ndarray]], repeats: int = 20, folds: int = 5
-) -> float | None:
-    """Return how often the test rejects runs of our own that it has not seen.
+def false_alarms(groups: Sequence[Sequence[np.ndarray]]) -> float | None:
+    """Return how often Fisher's method rejects runs of our own that it has not seen.
 
+    It shows what becomes of the method where all curves are judged by the same runs.
     None if four fifths of the runs are too few to reject anything.
 
-    In each repeat a fifth of the runs, drawn at random, is judged by the other four
-    fifths: one run for each array of each group, and by Fisher's method if they are
-    several. For one edition it follows from the ranks, whatever the runs; for several
-    it shows what Fisher's method makes of runs that are judged by the same others.
+    Twenty times the runs are parted at random into fifths, and each fifth is judged by
+    the other four: one run for each edition of each model. (For a single edition there
+    is nothing to find out: its p-value is a rank, so it is right by definition.)
 
     Args:
         groups: for each model, its runs as each of its editions averages them; arrays
             ``(runs, epochs, 3)``, the same runs in the same order.
-        repeats: times that the runs are parted anew.
-        folds: parts, each of which is judged once.
     """
     fewest = min(len(group[0]) for group in groups)
-    if fewest - -(-fewest // folds) < FEWEST_RUNS:
+    if fewest - -(-fewest // 5) < FEWEST_RUNS:
         return None
     random = np.random.RandomState(0)
     rejected = []
-    for _ in range(repeats):
+    for _ in range(20):
         parts = [
-            np.array_split(random.permutation(len(group[0])), folds) for group in groups
+            np.array_split(random.permutation(len(group[0])), 5) for group in groups
         ]
-        for i in range(folds):
-            judged = _judge_part(groups, [part[i] for part in parts])
-            rejected += [p_value <= LEVEL for p_value in judged]
+        for fifth in zip(*parts, strict=True):
+            rejected += [p <= LEVEL for p in _judge_part(groups, fifth)]
     return float(np.mean(rejected)) if rejected else None
 
 
@@ -207,7 +201,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Effect:
 
 
 def _judge_part(
-    groups: Sequence[Sequence[np.ndarray]], parts: list[np.ndarray]
+    groups: Sequence[Sequence[np.ndarray]], parts: Sequence[np.ndarray]
 ) -> list[float]:
     """Judge the runs of ``parts``, one for each array at a time, by the others."""
     sizes = [len(part) // len(group) for part, group in zip(parts, groups, strict=True)]
@@ -218,7 +212,7 @@ def _judge_part(
             chosen = part[k * len(group) : (k + 1) * len(group)]
             for runs, i in zip(group, chosen, strict=True):
                 tests.append(judge(np.delete(runs, part, axis=0), runs[i]))
-        p_values.append(tests[0].p_value if len(tests) == 1 else combine(tests))
+        p_values.append(combine(tests))
     return p_values
 
 

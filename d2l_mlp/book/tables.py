@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .evidence import Step
-from .findings import Comparison, Suspect
-from .statistics import COLUMNS, DIGITS, LEVEL
+from .findings import Ablation, Comparison
+from .statistics import COLUMNS, DIGITS, LEVEL, CurveTest
 from .twins import Twin
 
 MARKS = {True: "yes", False: "NO", None: "not run"}
@@ -46,7 +46,7 @@ def verdicts_table(comparison: Comparison) -> Table:
     table = Table(title="Each curve as one draw", title_justify="left")
     for name in ("edition", "split"):
         table.add_column(name, no_wrap=True)
-    for name in ("runs", "outside", "p", "by max |z|", "by means", "false alarms"):
+    for name in ("runs", "outside", "p", "by max |z|", "by means"):
         table.add_column(name, justify="right")
     table.add_column("z of means: loss, train, test", justify="right", no_wrap=True)
     for verdict in comparison.verdicts:
@@ -56,45 +56,40 @@ def verdicts_table(comparison: Comparison) -> Table:
             verdict.split,
             str(test.num_runs),
             f"{verdict.outside}/{verdict.numbers}",
-            _p_value(test.p_value),
-            f"{test.p_value_max:.3f}",
-            f"{test.p_value_mean:.3f}",
-            share(verdict.false_alarms),
-            _z_values(test.mean_z),
+            *_test(test),
         )
     for each in comparison.together:
-        table.add_row(
-            "all together", each.split, "", "", _p_value(each.p_value), "", "",
-            share(each.false_alarms), "",
-        )  # fmt: skip
+        table.add_row("all together", each.split, "", "", _p_value(each.p_value))
+        if each.false_alarms is not None:
+            table.caption = (
+                f'On the {each.split} split "all together" rejects '
+                f"{each.false_alarms:.1%} of our own runs that it has not seen."
+            )
     return table
 
 
-def suspects_table(suspects: Sequence[Suspect], edition: str) -> Table:
-    """Return the p-value of ``edition`` under each change of the run."""
+def ablations_table(ablations: Sequence[Ablation], edition: str) -> Table:
+    """Return the p-value of ``edition`` for each change of the runs."""
     table = Table(
-        title=f"The {escape(edition)} on the published split, had the run been another",
+        title=f"The published {escape(edition)} against runs with one thing changed",
         title_justify="left",
     )
     table.add_column("what is changed")
     for name in ("runs", "p", "by max |z|", "by means"):
         table.add_column(name, justify="right")
     table.add_column("z of means: loss, train, test", justify="right", no_wrap=True)
-    for suspect in suspects:
-        test = suspect.test
+    for ablation in ablations:
+        test = ablation.test
         table.add_row(
-            suspect.title,
+            ablation.title,
             str(test.num_runs),
-            _p_value(test.p_value),
-            f"{test.p_value_max:.3f}",
-            f"{test.p_value_mean:.3f}",
-            _z_values(test.mean_z),
+            *_test(test),
         )
     return table
 
 
 def evidence_table(steps: Sequence[Step]) -> Table:
-    """Return the chain of evidence, whether each link holds."""
+    """Return the chain of evidence, and whether each link holds."""
     table = Table(title="Why", title_justify="left", show_lines=True)
     for name in ("claim", "found", "holds"):
         table.add_column(name)
@@ -124,15 +119,16 @@ def p_text(value: float) -> str:
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
 
 
-def share(value: float | None) -> str:
-    """Return a share of false alarms as text."""
-    return "–" if value is None else f"{value:.1%}"
+def _test(test: CurveTest) -> tuple[str, str, str, str]:
+    """Return the three p-values and the z-values of the means."""
+    return (
+        _p_value(test.p_value),
+        f"{test.p_value_max:.3f}",
+        f"{test.p_value_mean:.3f}",
+        "  ".join(f"{test.mean_z[column]:+.2f}" for column in COLUMNS),
+    )
 
 
 def _p_value(value: float) -> str:
     text = p_text(value)
     return f"[bold red]{text} ✗[/]" if value <= LEVEL else text
-
-
-def _z_values(mean_z: dict[str, float]) -> str:
-    return "  ".join(f"{mean_z[column]:+.2f}" for column in COLUMNS)

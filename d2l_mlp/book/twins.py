@@ -1,4 +1,4 @@
-"""The net by hand held against its twins: Gluon's layers, and gluonbook's own loop."""
+"""The net by hand compared with its twins: Gluon's layers and gluonbook's loop."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class _Kept:
         return float(np.mean(np.concatenate([value.asnumpy() for value in self.seen])))
 
 
-def hold_twins(data: FashionMNIST, seed: int = 0) -> list[Twin]:
+def compare_twins(data: FashionMNIST) -> list[Twin]:
     """Train each twin on one batch and for one epoch, and compare it.
 
-    After one batch the differences are the arithmetic's; after an epoch they are what
-    these have grown to, at the chapter's learning rate of 0.5. Without gluonbook, which
-    is a package of the tests, its rows are left out.
+    After one batch the differences come from the arithmetic. After an epoch they have
+    grown, at the chapter's learning rate of 0.5. Without gluonbook, which only the
+    tests need, its rows are left out.
     """
     ways = {"Gluon nn.Sequential": _by_gluon}
     with contextlib.suppress(ImportError):
@@ -69,9 +69,9 @@ def hold_twins(data: FashionMNIST, seed: int = 0) -> list[Twin]:
         ways["gluonbook train_ch3"] = _by_gluonbook
     twins = []
     for num_batches in (1, len(make_loaders(data, BATCH_SIZE)[0])):
-        by_hand = _train(_by_hand, data, num_batches, seed)
+        by_hand = _train(_by_hand, data, num_batches)
         for name, way in ways.items():
-            twin = _train(way, data, num_batches, seed)
+            twin = _train(way, data, num_batches)
             pairs = zip(by_hand, twin, strict=True)
             twins.append(Twin(name, num_batches, *(_largest(a, b) for a, b in pairs)))
     return twins
@@ -85,11 +85,10 @@ def _train(
     way: Callable[[Batches, _Kept], tuple[list[np.ndarray], list[np.ndarray]]],
     data: FashionMNIST,
     num_batches: int,
-    seed: int,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Return the loss, the last gradients and the parameters that ``way`` ends with."""
     train_iter, _ = make_loaders(data, BATCH_SIZE)
-    seed_everything(seed)
+    seed_everything(0)
     batches: Batches = train_iter
     if num_batches == 1:
         batches = [next(iter(train_iter))]

@@ -58,7 +58,7 @@ def compare(
         Split, typer.Option(help="Images parted as published, anew per seed, or both.")
     ] = Split.ALL,
     jobs: Jobs = None,
-    suspects: Annotated[int, whole("Runs with each one thing changed.", least=0)] = 0,
+    ablations: Annotated[int, whole("Runs of each single change.", least=0)] = 0,
     plain: Annotated[
         bool, typer.Option("--plain", help="Train without a static graph.")
     ] = False,
@@ -88,21 +88,21 @@ def compare(
     from ..book.figures import draw
     from ..book.runs import train
     from ..book.statistics import FEWEST_RUNS
-    from ..book.twins import hold_twins
+    from ..book.twins import compare_twins
     from ..dataset.fashion_mnist import load_fashion_mnist
     from ..runs.run import headline
 
     known = load_editions(editions)
     chosen = _choose(edition, known)
-    if suspects and suspects < FEWEST_RUNS:
+    if ablations and ablations < FEWEST_RUNS:
         raise typer.BadParameter(
-            f"found {suspects}, expected 0 or at least {FEWEST_RUNS}: fewer runs "
+            f"found {ablations}, expected 0 or at least {FEWEST_RUNS}: fewer runs "
             "cannot reject anything",
-            param_hint="--suspects",
+            param_hint="--ablations",
         )
     check_output(output)
     data = load_fashion_mnist(root, release)
-    planned = _plan(chosen, known, seeds, split, suspects, data.release, not plain)
+    planned = _plan(chosen, known, seeds, split, ablations, data.release, not plain)
     stands_on = headline(f"0 to {seeds - 1}", data.release)
     console.print(stands_on)
     if seeds < FEWEST_RUNS:
@@ -112,9 +112,9 @@ def compare(
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
     console.print(
-        "holding the net against its twins, Gluon's and gluonbook's: an epoch of each"
+        "comparing the net with its twins, Gluon's and gluonbook's: an epoch of each"
     )
-    twins = hold_twins(data)
+    twins = compare_twins(data)
     figures = draw(comparison)
     _write(comparison, evidence, twins, figures, stands_on, output)
     _show(comparison, evidence, twins)
@@ -140,7 +140,7 @@ def _plan(
     known: dict[str, Edition],
     seeds: int,
     split: Split,
-    suspects: int,
+    ablations: int,
     release: str,
     hybridize: bool,
 ) -> list[Json]:
@@ -153,11 +153,11 @@ def _plan(
     kinds = [
         (edition, each, AS_PUBLISHED, seeds) for edition in chosen for each in splits
     ]
-    kinds += [(chosen[0], OFFICIAL, variant, suspects) for variant in others]
+    kinds += [(chosen[0], OFFICIAL, variant, ablations) for variant in others]
     pool = list(known.values())
     return [
         make_job(edition, pool, seed, each, release, variant, hybridize)
-        for seed in range(max(seeds, suspects))
+        for seed in range(max(seeds, ablations))
         for edition, each, variant, runs in kinds
         if seed < runs
     ]
@@ -171,8 +171,8 @@ def _show(comparison: Comparison, evidence: list, twins: list) -> None:
         wide.print(tables.cells_table(comparison, edition, split))
     wide.print(tables.verdicts_table(comparison))
     first = next(iter(comparison.editions))
-    if comparison.suspects:
-        wide.print(tables.suspects_table(comparison.suspects, first))
+    if comparison.ablations:
+        wide.print(tables.ablations_table(comparison.ablations, first))
     wide.print(tables.twins_table(twins))
     wide.print(tables.evidence_table(evidence))
     for verdict in comparison.verdicts:

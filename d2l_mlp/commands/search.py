@@ -66,7 +66,7 @@ def exercise_4(
     try:
         from ..exercises.search_figures import draw
         from ..exercises.space import PLAIN, REGULARISED
-        from ..exercises.storage import told
+        from ..exercises.storage import storage_errors
         from ..exercises.trials import Place
     except ModuleNotFoundError as error:
         raise ImportError(
@@ -90,7 +90,7 @@ def exercise_4(
         space = REGULARISED if regularise else PLAIN
         study_found = _search(place, space, trials, workers, release, root)
         # Told within the lock: what is said is of the trials that are there.
-        with told(place.text):
+        with storage_errors(place.text):
             found = _tell(study_found)
             for figure_name, figure in draw(study_found, stands_on).items():
                 save_figure(figure, output / f"{figure_name}.png")

@@ -35,7 +35,8 @@ class Found:
     """A search's end.
 
     Attributes:
-        best: the trials with the highest accuracy on the held-out images, best first.
+        best: the five trials with the highest accuracy on the held-out images, best
+            first.
         chosen: the first one's settings.
         states: how many trials ended how.
         minutes: of computing, over all trials, an hour on two processors being 120.
@@ -54,7 +55,7 @@ class Found:
         return command_of(replace(self.chosen, seed=0))
 
 
-def conclude(study: optuna.Study, num_best: int = 5) -> Found:
+def conclude(study: optuna.Study) -> Found:
     """Return what ``study`` has found so far.
 
     Raises:
@@ -64,7 +65,7 @@ def conclude(study: optuna.Study, num_best: int = 5) -> Found:
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     if not complete:
         raise ValueError("trials: found none that was completed, expected at least one")
-    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:num_best]
+    best = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:5]
     retried = {n for t in trials for n in t.system_attrs.get("retry_history", [])}
     names = [_state(trial, trial.number in retried) for trial in trials]
     starts = [t.datetime_start for t in trials if t.datetime_start]

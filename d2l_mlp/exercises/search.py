@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .. import _stop
 from ..runs.sweep import SweepError, make_pool, one_thread
 from .space import Space
-from .storage import retry, told
+from .storage import retry, storage_errors
 from .trials import ENDED, Place, create, work
 
 #: Deaths of workers, one after the other, before the search is given up.
@@ -59,7 +59,7 @@ def search(
     """
     task = (place, space, num_trials, release, root)
     nameless = _Nameless(6 * place.heartbeat)
-    with told(place.text):
+    with storage_errors(place.text):
         study = create(place, space, release)
         if place.url is None:
             # No other process is on the journal: what runs there is a dead one's.

@@ -128,7 +128,7 @@ def open_storage(
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         cause = str(error).strip().splitlines()[0]
         raise SweepError(
-            f"storage: found {hidden(url)}, which cannot be opened ({cause}), "
+            f"storage: found {mask_password(url)}, which cannot be opened ({cause}), "
             "expected postgresql://USER:PASSWORD@HOST/DATABASE of a running server"
         ) from None
 
@@ -159,7 +159,7 @@ def _check_first_line(path: Path) -> None:
         json.loads(first)["op_code"]
 
 
-def hidden(url: str) -> str:
+def mask_password(url: str) -> str:
     """Return the address of a database without its password."""
     try:
         return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
@@ -168,7 +168,7 @@ def hidden(url: str) -> str:
 
 
 @contextmanager
-def told(place: str) -> Iterator[None]:
+def storage_errors(place: str) -> Iterator[None]:
     """Turn what a storage raises when it is gone into a message.
 
     Raises:

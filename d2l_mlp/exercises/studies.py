@@ -32,7 +32,6 @@ class Study:
     """An exercise.
 
     Attributes:
-        number: the chapter's.
         question: what is asked.
         axis: what ``Case.label`` is.
         name: a case as text, with ``{}`` for its label.
@@ -40,7 +39,6 @@ class Study:
         series: what the cases' series differ in, if there are several.
     """
 
-    number: int
     question: str
     axis: str
     name: str
@@ -55,14 +53,12 @@ SCALES: dict[str, float | str] = {"0.01": 0.01, "He's": "he"}
 
 STUDIES = {
     1: Study(
-        1,
         "What does the number of hidden units change?",
         "hidden units",
         "{} hidden units",
         tuple(Case(str(units), {"num_hiddens": (units,)}) for units in WIDTHS),
     ),
     2: Study(
-        2,
         "What does one more hidden layer change, and two, and three?",
         "hidden layers of 256 units",
         "{} hidden layer(s)",
@@ -74,7 +70,6 @@ STUDIES = {
         "first weights",
     ),
     3: Study(
-        3,
         "What does the learning rate change?",
         "learning rate",
         "learning rate {}",

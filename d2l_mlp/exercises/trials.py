@@ -17,7 +17,7 @@ from ..runs import jobs
 from ..runs.run import Run
 from ..runs.sweep import SweepError
 from .space import HELD_OUT, Space, hold_out
-from .storage import first_number, hidden, open_storage
+from .storage import first_number, mask_password, open_storage
 
 #: Trials that end the search, together.
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -42,7 +42,7 @@ class Place:
     @property
     def text(self) -> str:
         """Return where it is, without a password."""
-        return str(self.path) if self.url is None else hidden(self.url)
+        return str(self.path) if self.url is None else mask_password(self.url)
 
     def open(self) -> optuna.Study:
         """Return the study as one more process sees it."""

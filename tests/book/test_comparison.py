@@ -84,7 +84,7 @@ def test_runs_around_the_printed_curve_reproduce_it():
     assert found.summary() == (
         "On the published split of 2017-08-31 no edition is rejected."
     )
-    assert not found.together and not found.effects and not found.suspects
+    assert not found.together and not found.effects and not found.ablations
 
 
 def test_runs_below_it_do_not_and_the_sentence_says_by_how_much():
@@ -155,17 +155,17 @@ def test_one_of_two_rejected_is_no_rejection_of_both():
     assert not found.together[0].rejected and not found.rejected
 
 
-def test_suspects_are_judged_by_their_own_runs():
+def test_ablations_are_judged_by_their_own_runs():
     chapter = EDITIONS[CHAPTER]
     records = runs_of(CHAPTER) + runs_of(
         CHAPTER, shift=4, variants=["lr 0.6", "scale 0.1"]
     )
-    found = compare(records, [chapter], RELEASE).suspects
-    assert [suspect.title for suspect in found] == [
+    found = compare(records, [chapter], RELEASE).ablations
+    assert [ablation.title for ablation in found] == [
         VARIANTS["as published"].title, "averaged by sample",
         VARIANTS["lr 0.6"].title, VARIANTS["scale 0.1"].title,
     ]  # fmt: skip
-    assert [suspect.test.outcome == "rejected" for suspect in found] == [
+    assert [ablation.test.outcome == "rejected" for ablation in found] == [
         False,
         True,
         True,

@@ -5,7 +5,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def found(fashion_mnist):
-    return {(t.name, t.num_batches): t for t in twins.hold_twins(fashion_mnist)}
+    return {(t.name, t.num_batches): t for t in twins.compare_twins(fashion_mnist)}
 
 
 def test_gluonbooks_own_loop_gives_the_same_bits(found):
@@ -30,5 +30,5 @@ def test_a_twin_that_differs_shows(fashion_mnist, monkeypatch):
 
     original = twins._by_gluon
     monkeypatch.setattr(twins, "_by_gluon", other_rate)
-    first = twins.hold_twins(fashion_mnist)[0]
+    first = twins.compare_twins(fashion_mnist)[0]
     assert first.parameter > 1e-4 and first.loss < 1e-6

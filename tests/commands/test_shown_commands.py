@@ -126,8 +126,8 @@ def smaller(command):
     """Return the arguments of one of our commands, with what makes it small."""
     text = command.partition(PREFIX)[2]
     more = next(more for start, more in SMALLER.items() if text.startswith(start))
-    if "--suspects" in text:
-        more += " --suspects 0"
+    if "--ablations" in text:
+        more += " --ablations 0"
     if text.startswith("book --checkpoint"):
         more = "--num-epochs 2"
     arguments = shlex.split(text)

@@ -9,7 +9,7 @@ from d2l_mlp.exercises.outcome import conclude, describe, settings_of
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.search_figures import draw
 from d2l_mlp.exercises.space import Space, hold_out
-from d2l_mlp.exercises.storage import told
+from d2l_mlp.exercises.storage import storage_errors
 from d2l_mlp.exercises.trials import Place, create, try_setting
 from d2l_mlp.runs import jobs
 from d2l_mlp.runs.run import Run
@@ -111,7 +111,7 @@ def test_a_trial_behind_the_median_is_pruned_at_half_of_its_run(place, fashion_m
 )
 def test_a_storage_that_is_gone_is_told_of(error):
     expected = pytest.raises(SweepError, match="there: does not answer as it did")
-    with expected, told("there"):
+    with expected, storage_errors("there"):
         raise error
 
 
