@@ -1,4 +1,4 @@
-"""From records of runs to the curves that an edition would have printed of them."""
+"""The curves that an edition would have printed of our runs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Edition:
     Attributes:
         id: short name.
         title: what was published.
-        source: where it stands.
+        source: where it was published.
         train_metric: how it averaged the training columns, see ``train_epochs``.
         num_hiddens: units of each hidden layer; none for softmax regression.
         batch_size: images a batch.
@@ -43,11 +43,11 @@ class Edition:
 
     @property
     def model(self) -> tuple[tuple[int, ...], int, float]:
-        """What its runs are made of; equal for editions that share their runs."""
+        """The settings of its runs; equal for editions that share their runs."""
         return self.num_hiddens, self.batch_size, self.lr
 
     def differences(self, settings: Settings) -> list[str]:
-        """Say where ``settings`` are not this edition's, which no number then tests."""
+        """Say where ``settings`` differ from those that the numbers stand for."""
         chapter = Settings(self.num_hiddens, self.lr, self.batch_size)
         names = (
             "num_hiddens",
@@ -65,7 +65,7 @@ class Edition:
         ]
 
     def beside(self, result: EpochResult) -> str:
-        """Return the epoch's line, and behind it the three numbers printed here."""
+        """Return the epoch's line, followed by the book's three numbers."""
         if result.epoch > len(self.epochs):
             return str(result)
         loss, train_accuracy, test_accuracy = self.epochs[result.epoch - 1]
@@ -107,7 +107,7 @@ def load_editions(path: Path | None = None) -> dict[str, Edition]:
     """Return the published runs by id, the chapter's first.
 
     Args:
-        path: a file of other ones, in the format of ``editions.json`` beside this one.
+        path: a file of other runs, in the format of ``editions.json`` in this folder.
 
     Raises:
         EditionError: the file is not in that format.

@@ -1,7 +1,7 @@
-"""Why the book's numbers are or are not ours, a step at a time, each one found by code.
+"""Why the book's numbers are or are not ours, step by step, each step found by code.
 
-The chain: MXNet's mirror, on which the book ran, held another release of the data set
-than anyone serves today; does the difference follow the split of the images?
+The book ran on MXNet's mirror, which held another release of the data set than anyone
+serves today. Does the difference depend on how the images are split?
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .findings import WHERE, Comparison, Verdict
 from .runs import OFFICIAL, RESPLIT
 from .statistics import LEVEL, Outcome
 
-#: What the book ran on.
+#: The release that the book ran on.
 BOOKS_RELEASE = "2017-08-26"
 
 
@@ -25,9 +25,9 @@ class Step:
     """A link of the chain.
 
     Attributes:
-        claim: what would have to be so.
+        claim: what has to be true.
         found: what was found.
-        holds: whether it is so; None where it was not tried.
+        holds: whether the claim is true; None where it was not tried.
     """
 
     claim: str
@@ -36,7 +36,7 @@ class Step:
 
 
 def gather_evidence(comparison: Comparison) -> list[Step]:
-    """Return every step that ``comparison`` has the runs for, and those it has not."""
+    """Return every step, also those for which ``comparison`` has no runs."""
     first = next(iter(comparison.editions))
     if comparison.release == BOOKS_RELEASE:
         return [_sums_in_mxnet(), _on_the_books_release(comparison, first)]
@@ -57,7 +57,7 @@ def gather_evidence(comparison: Comparison) -> list[Step]:
 
 
 def sums_in_mxnet() -> dict[str, bool]:
-    """Tell of each release whether MXNet's source holds its published SHA-1 sums."""
+    """Return for each release whether its SHA-1 sums are in MXNet's source."""
     source = inspect.getsource(datasets.FashionMNIST)
     return {
         release: bool(sums) and all(value in source for value in sums.values())

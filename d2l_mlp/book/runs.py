@@ -13,7 +13,7 @@ from ..runs.sweep import Json
 from .editions import Edition
 from .variants import AS_PUBLISHED, VARIANTS
 
-#: How the images may be parted: as published, or anew for each seed.
+#: How the images may be split: as published, or anew for each seed.
 OFFICIAL, RESPLIT = "official", "resplit"
 SPLITS = (OFFICIAL, RESPLIT)
 
@@ -27,10 +27,10 @@ def make_job(
     variant: str = AS_PUBLISHED,
     hybridize: bool = True,
 ) -> Json:
-    """Return the job whose record tells of ``edition``.
+    """Return the job of one run of ``edition``.
 
-    Editions of one model share it: both ways of averaging are kept, and its epochs are
-    those of the longest among ``editions``.
+    Editions of one model share their runs. A run keeps both ways of averaging, and is
+    as long as the longest of these ``editions``.
     """
     lengths = [len(other.epochs) for other in editions if other.model == edition.model]
     settings = Settings(

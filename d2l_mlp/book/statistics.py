@@ -1,4 +1,4 @@
-"""Is a printed curve one more draw of ours? Per number, and for the curve as a whole.
+"""Could a printed curve be one of our runs? By number, and as a whole.
 
 A curve is an array ``(epochs, 3)`` of training loss, training accuracy and test
 accuracy; ours are ``(runs, epochs, 3)``.
@@ -19,9 +19,9 @@ COLUMNS = ("train_loss", "train_accuracy", "test_accuracy")
 DIGITS = (4, 3, 3)
 #: At or below this p-value a curve is called rejected.
 LEVEL = 0.05
-#: With fewer runs no p-value can be as low: of n runs the least is 1 / (n + 1).
+#: With fewer runs no p-value is as low as LEVEL: the lowest is 1 / (runs + 1).
 FEWEST_RUNS = round(1 / LEVEL) - 1
-#: Standard deviation of a rounding error: no spread is taken to be smaller.
+#: Standard deviation of a rounding error, the least spread that is assumed.
 ROUNDING = np.array([10.0**-digits for digits in DIGITS]) / np.sqrt(12)
 
 Outcome = Literal["rejected", "not rejected", "undecided"]
@@ -53,9 +53,9 @@ class CurveTest:
 
     @property
     def outcome(self) -> Outcome:
-        """``"rejected"`` if the curve is too far out to be one more of ours.
+        """``"rejected"`` if the curve lies too far out to be one of our runs.
 
-        ``"undecided"`` if no curve could be, for lack of runs.
+        ``"undecided"`` if there are too few runs to reject any curve.
         """
         if self.num_runs < FEWEST_RUNS:
             return "undecided"
@@ -79,9 +79,10 @@ class Effect:
 
 
 def as_printed(curves: np.ndarray) -> np.ndarray:
-    """Return ``(..., 3)`` with the digits that the book printed: 4, 3 and 3.
+    """Return ``(..., 3)`` rounded to the digits that the book printed: 4, 3 and 3.
 
-    By Python's formatting, as the book: ``round`` would differ for many a half.
+    Python's formatting rounds as the book did; ``np.round`` treats many halves
+    differently.
     """
     columns = np.moveaxis(curves, -1, 0)
     printed = [
@@ -193,7 +194,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> Effect:
     """Return how far the mean of ``second`` lies above that of ``first``."""
     found = float(np.mean(second) - np.mean(first))
     if np.ptp(first) == np.ptp(second) == 0:
-        # As of runs that learn nothing: there is no spread to measure it by.
+        # Runs that learn nothing have no spread to measure it by.
         return Effect(found, found, found, float(found == 0))
     result = stats.ttest_ind(second, first, equal_var=False)
     low, high = result.confidence_interval(0.95)

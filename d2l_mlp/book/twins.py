@@ -26,7 +26,7 @@ class Twin:
 
     Attributes:
         name: the twin.
-        num_batches: batches that both were trained on, from the same start.
+        num_batches: batches that both were trained on, from the same initial weights.
         loss: of the mean loss over these batches.
         gradient: of any element of the last batch's gradient, divided by its size.
         parameter: of any element of the parameters in the end.
@@ -40,7 +40,7 @@ class Twin:
 
 
 class _Kept:
-    """A loss that remembers what it gave."""
+    """A loss that keeps its values."""
 
     def __init__(self) -> None:
         self._loss = gluon.loss.SoftmaxCrossEntropyLoss()
@@ -130,5 +130,5 @@ def _by_gluonbook(batches: Batches, loss: _Kept):
     return [p.grad.asnumpy() for p in params], [p.asnumpy() for p in params]
 
 
-#: What the loops evaluate; nothing is asked of it.
+#: Test data for the loops; the accuracy is not used.
 _SOME = [(nd.zeros((1, 1, 28, 28)), nd.zeros((1,), dtype="int32"))]

@@ -1,4 +1,4 @@
-"""Ways in which the book's run may have differed from ours, each tried by itself."""
+"""Ablations: how the book's run may have differed from ours, one change at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Variant:
     Attributes:
         title: what it is, in a table.
         settings: fields of ``Settings`` that it changes.
-        arrange: changes the run before it starts.
+        arrange: function that changes the run before it starts.
     """
 
     title: str
@@ -59,7 +59,7 @@ def _without_small_batch(run: Run) -> None:
 
 
 def _divided_by_own_size(run: Run) -> None:
-    """Raise the gradient of a smaller batch, and leave its loss as it is."""
+    """Divide a smaller batch's gradient by its own size; the loss stays as it is."""
     loss, batch_size = run.loss, run.settings.batch_size
 
     def raised(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -179,7 +179,7 @@ def _draw_curve(
     book: Sequence[tuple[float, float, float]],
     column: int,
 ) -> None:
-    style = {"color": color, "marker": marker, "markersize": 4}
+    style: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4}
     name = ("train_loss", "train_accuracy", "test_accuracy")[column]
     values = [getattr(result, name) for result in results]
     axes.plot([result.epoch for result in results], values, label=label, **style)

@@ -18,11 +18,11 @@ _COLORS = ("tab:blue", "tab:orange")
 
 
 def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
-    """Return a figure of final test accuracy and loss, curves, and seconds an epoch.
+    """Return a figure of final test accuracy and loss, curves, and seconds per epoch.
 
-    Points are means over the seeds, bars their standard deviation; a case of which a
-    run diverged or learned nothing has a cross at the foot of the panel, which is no
-    value, and a hollow point, the mean of the runs that ended.
+    Points are means over the seeds, bars their standard deviations. If a run of a case
+    diverged or learned nothing, a cross at the foot of the panel says so, and a hollow
+    point shows the mean of the runs that ended.
 
     Args:
         study: the exercise.
@@ -46,7 +46,7 @@ def draw(study: Study, rows: Sequence[Row], title: str = "") -> Figure:
             axes.grid(alpha=0.3)
         accuracy.set_ylabel("test accuracy, last epoch")
         loss.set_ylabel("training loss, last epoch")
-        seconds.set_ylabel("seconds an epoch")
+        seconds.set_ylabel("seconds per epoch")
         if study.series:
             accuracy.legend(title=study.series)
         figure.suptitle(f"{study.question}\n{title}".strip())
@@ -63,7 +63,7 @@ def _by_series(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _draw_ends(
     axes: Axes, rows: Sequence[Row], values: Sequence[np.ndarray], style: dict
 ) -> None:
-    # NaN, which breaks the line, where not all runs learned.
+    # NaN breaks the line where not all runs learned.
     sound = [np.nan if row.outcome else 1.0 for row in rows]
     axes.errorbar(
         range(len(rows)),

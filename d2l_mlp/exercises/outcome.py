@@ -1,4 +1,4 @@
-"""What a search has found: its best settings, its cost, and the test of the chosen."""
+"""What a search has found: its best settings, their test, and its cost."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Found:
-    """A search's end.
+    """The result of a search.
 
     Attributes:
         best: the five trials with the highest accuracy on the held-out images, best
             first.
         chosen: the first one's settings.
-        states: how many trials ended how.
-        minutes: of computing, over all trials, an hour on two processors being 120.
+        states: number of trials by how they ended.
+        minutes: computing time of all trials; an hour on two processors is 120.
         span: minutes from the first trial's start to the last one's end.
     """
 
@@ -128,7 +128,7 @@ def command_of(settings: Settings) -> str:
 
 
 def to_json(found: Found, accuracies: np.ndarray, facts: dict[str, Any]) -> Json:
-    """Return the search's end as JSON: plain values alone."""
+    """Return the search's result as plain values for JSON."""
     return facts | {
         "states": found.states,
         "minutes": round(found.minutes, 1),

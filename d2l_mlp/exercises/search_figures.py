@@ -1,4 +1,4 @@
-"""A search as figures: its history, what mattered, and what the good ones share."""
+"""A search as figures: its history, which settings mattered, and the good trials."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from optuna.visualization import matplotlib as pictures
 
 
 def draw(study: optuna.Study, title: str = "") -> dict[str, Figure]:
-    """Return figures by name; of fewer than four completed trials there are none.
+    """Return figures by name; none for fewer than four completed trials.
 
     Args:
         study: the search.

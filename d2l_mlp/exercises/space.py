@@ -1,4 +1,4 @@
-"""Exercise 4: what the search chooses among, and what it is judged by."""
+"""Exercise 4: the settings that the search chooses from, and the held-out images."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ from ..runs.run import Settings
 if TYPE_CHECKING:
     from optuna import Trial
 
-#: Images held out of the training images to choose by.
+#: Training images that are held out to choose a setting by.
 HELD_OUT = 10_000
-#: The held-out images are the same ones whatever the search's seed.
+#: All searches hold out the same images.
 SPLIT_SEED = 20170831
 
 
 @dataclass(frozen=True)
 class Space:
-    """The settings that a search may take; lists are tried as they are.
+    """The settings that a search may choose; of a tuple of values it tries each.
 
     Attributes:
         num_epochs: each a multiple of 10, so that a tenth of a run is whole epochs.
-        lr: smallest and largest, by their logarithm.
+        lr: smallest and largest, drawn on a logarithmic scale.
         num_layers: hidden layers, from one to this many.
-        units: of each layer, chosen for each by itself.
+        units: of a layer; each layer has its own.
         batch_size: images a batch.
         schedule: how the learning rate falls, see ``run.SCHEDULES``.
-        scale: of the first weights, see ``models.init_params``.
+        scale: of the initial weights, see ``model.init_params``.
         dropout: smallest and largest; None to use none.
-        wd: weight decay, smallest and largest, by their logarithm; None to use none.
+        wd: weight decay, smallest and largest, drawn on a logarithmic scale; None to
+            use none.
     """
 
     num_epochs: tuple[int, ...] = (10, 20, 40, 60, 100)
@@ -68,7 +69,7 @@ class Space:
         return to_settings(values)
 
     def chapters(self) -> dict[str, Any]:
-        """Return the chapter's setting as the search names it, as far as it is here."""
+        """Return the chapter's setting in the search's names, without what it lacks."""
         chapter = Settings()
         values = {
             name: getattr(chapter, name)
@@ -91,7 +92,7 @@ REGULARISED = Space(dropout=(0.0, 0.5), wd=(1e-6, 1e-3))
 
 
 def to_settings(values: Mapping[str, Any]) -> Settings:
-    """Return the settings that a trial's values stand for; the seed is another thing.
+    """Return the settings that a trial's values stand for, without its seed.
 
     A learning rate and a weight decay are rounded to three digits, so that a command
     line can repeat them.
@@ -118,8 +119,8 @@ def _rounded(value: float) -> float:
 def hold_out(data: FashionMNIST, batch_size: int) -> tuple[BatchLoader, BatchLoader]:
     """Return training and validation batches, both of the training images.
 
-    ``HELD_OUT`` of them, as many of each class, are for validation. The test images are
-    not looked at.
+    ``HELD_OUT`` of them, equally many of each class, are for validation. The test
+    images are not used.
     """
     labels = data.train_labels
     random = np.random.RandomState(SPLIT_SEED)

@@ -33,9 +33,9 @@ warnings.filterwarnings("ignore", category=ExperimentalWarning)
 def retry(
     study: optuna.Study, trial: FrozenTrial, max_retry: int | None = RETRIES
 ) -> None:
-    """Queue a dead trial's setting anew, without what the dead one has noted.
+    """Queue a dead trial's setting again, without the dead trial's notes.
 
-    After ``max_retry`` deaths, if that is a number, it is left out.
+    After ``max_retry`` deaths, if that is a number, the setting is given up.
     """
     blank = copy.copy(trial)
     blank.user_attrs = {}
@@ -48,11 +48,11 @@ def first_number(trial: FrozenTrial) -> int:
 
 
 class MendingLock(JournalFileOpenLock):
-    """Lets one process at a time write to a journal, whose last line is then whole.
+    """Lets one process at a time write to a journal, and mends its last line.
 
-    A writer that dies leaves part of a line; what the next one adds would make of it a
-    line that nobody can read. The lock is the system's, which goes with its process;
-    Optuna's own would be waited for half a minute after a death.
+    A writer that dies leaves part of a line, which the next writer would make
+    unreadable. The system frees this lock when its process dies; Optuna's own lock
+    would block others for half a minute.
     """
 
     def __init__(self, path: str) -> None:
@@ -63,7 +63,7 @@ class MendingLock(JournalFileOpenLock):
         )
 
     def acquire(self) -> bool:
-        """Wait for the lock, then cut off what was not written to its end."""
+        """Wait for the lock, then cut off an unfinished last line."""
         self._lock.acquire()
         try:
             with open(self._path, "rb+") as file:
@@ -101,8 +101,8 @@ def open_storage(
     Args:
         path: a file, made if there is none.
         url: ``postgresql://…``.
-        heartbeat: seconds between two signs of life in a database; a trial without one
-            for six times as long is taken for dead, and its setting tried again.
+        heartbeat: seconds between two signs of life in a database. A trial without one
+            for six times as long counts as dead, and its setting is tried again.
 
     Raises:
         SweepError: the database cannot be reached, or the file is no journal.
@@ -120,7 +120,7 @@ def open_storage(
     try:
         address = sqlalchemy.engine.make_url(url)
         if address.drivername.partition("+")[0] not in ("postgresql", "postgres"):
-            # As of a mistyped one, that SQLAlchemy would make a stray file of.
+            # SQLAlchemy would make a stray file of a mistyped address.
             raise sqlalchemy.exc.ArgumentError("another kind of database")
         if "+" not in address.drivername:
             address = address.set(drivername="postgresql+psycopg")
@@ -152,7 +152,7 @@ def _open_database(url: str, heartbeat: int) -> RDBStorage:
 
 
 def _check_first_line(path: Path) -> None:
-    """Refuse what Optuna would take for a line cut short, and write behind."""
+    """Refuse a file that Optuna would take for a journal with an unfinished line."""
     with path.open("rb") as file:
         first = file.readline()
     if first.endswith(b"\n"):
@@ -169,7 +169,7 @@ def mask_password(url: str) -> str:
 
 @contextmanager
 def storage_errors(place: str) -> Iterator[None]:
-    """Turn what a storage raises when it is gone into a message.
+    """Turn the errors of a storage that is gone into a message.
 
     Raises:
         SweepError: the storage at ``place`` does not answer, or has lost the search.

@@ -19,7 +19,7 @@ class Case:
     Attributes:
         label: its value, as text.
         settings: fields of ``Settings`` that it changes.
-        series: cases that belong together; the name of their line in a figure.
+        series: name of the line in a figure that the case belongs to.
     """
 
     label: str
@@ -48,7 +48,7 @@ class Study:
 
 WIDTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0, 2.0, 3.0)
-#: First weights as the chapter draws them, and as deep nets want them.
+#: Initial weights of the chapter, and as deep nets need them.
 SCALES: dict[str, float | str] = {"0.01": 0.01, "He's": "he"}
 
 STUDIES = {
@@ -79,7 +79,7 @@ STUDIES = {
 
 
 def settings_of(case: Case, num_epochs: int, seed: int) -> Settings:
-    """Return a run's settings: the chapter's, less the case's change."""
+    """Return a run's settings: the chapter's, with the case's change."""
     base = Settings(num_epochs=num_epochs, seed=seed, hybridize=True)
     return replace(base, **case.settings)
 
@@ -87,7 +87,7 @@ def settings_of(case: Case, num_epochs: int, seed: int) -> Settings:
 def make_jobs(
     study: Study, num_epochs: int, seeds: Sequence[int], release: str
 ) -> list[Json]:
-    """Return the jobs, those of a seed together, so that all cases grow alike."""
+    """Return the jobs, one seed after the other, so that all cases grow together."""
     return [
         make_job(settings_of(case, num_epochs, seed), release)
         for seed in seeds

@@ -1,4 +1,4 @@
-"""What the runs of an exercise say: a row for each case, and the answer in words."""
+"""The results of an exercise: a row for each case, and the answer in words."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from .._values import counted
 from ..runs.sweep import Json, key
 from .studies import Case, Study, make_job, settings_of
 
-#: Loss of a net that gives each of ten classes the same probability.
+#: The loss of a net that gives all ten classes the same probability.
 GUESSING = math.log(10)
-#: Test accuracy up to which a net is said to guess, which makes 0.1.
+#: A net with at most this test accuracy is said to guess; guessing gives 0.1.
 BARELY = 0.11
 
 
 @dataclass(frozen=True)
 class Row:
-    """The runs of a case, one a seed.
+    """The runs of a case, one for each seed.
 
     Attributes:
         case: what was tried.
-        num_runs: all of them.
-        num_diverged: those whose loss became no finite number.
-        num_guessing: those that ended, no better than by guessing.
+        num_runs: how many.
+        num_diverged: how many of them diverged.
+        num_guessing: how many ended no better than by guessing.
         losses: training loss in the last epoch, of the runs that ended, ``(runs,)``.
         accuracies: test accuracy after the last epoch, likewise, in 0..1.
         curves: their test accuracy, ``(runs, epochs)``.
-        seconds: an epoch's mean time with its test pass; NaN if none ended.
+        seconds: mean seconds per epoch, with its test pass; NaN if no run ended.
     """
 
     case: Case
@@ -44,7 +44,7 @@ class Row:
 
     @property
     def outcome(self) -> str:
-        """What became of the runs that did not learn; empty if all did."""
+        """What happened to the runs that did not learn; empty if all learned."""
         parts = []
         if self.num_diverged:
             parts.append(f"{self.num_diverged} of {self.num_runs} diverged")
@@ -76,7 +76,7 @@ def _row(case: Case, results: list[Json]) -> Row:
         case,
         len(results),
         len(results) - len(ended),
-        # Guessing wavers about its loss.
+        # The loss of a net that guesses varies a little.
         int(np.count_nonzero((losses > 0.99 * GUESSING) | (accuracies <= BARELY))),
         losses,
         accuracies,
@@ -86,7 +86,7 @@ def _row(case: Case, results: list[Json]) -> Row:
 
 
 def answer(study: Study, rows: Sequence[Row]) -> list[str]:
-    """Say what comes of it: the best case, what it gains, and what does not learn."""
+    """Return the answer: the best case, its gain, and the cases that do not learn."""
     sound = [row for row in rows if not row.outcome]
     lines = []
     if sound:
@@ -109,7 +109,7 @@ def answer(study: Study, rows: Sequence[Row]) -> list[str]:
 
 
 def mean_sd(values: np.ndarray, digits: int) -> str:
-    """Return ``"0.882 ± 0.004"``, mean and standard deviation; of one run no ±."""
+    """Return ``"0.882 ± 0.004"``, mean and standard deviation; no ± for one run."""
     if not len(values):
         return "–"
     text = f"{values.mean():.{digits}f}"

@@ -16,7 +16,7 @@ def table(study: Study, rows: Sequence[Row]) -> Table:
     result.add_column(study.axis, justify="right")
     if study.series:
         result.add_column(study.series)
-    for name in ("runs", "training loss", "test accuracy", "seconds an epoch"):
+    for name in ("runs", "training loss", "test accuracy", "seconds per epoch"):
         result.add_column(name, justify="right", no_wrap=True)
     result.add_column("failed runs")
     for row in rows:

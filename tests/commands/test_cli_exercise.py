@@ -39,7 +39,7 @@ def test_the_same_command_runs_only_what_is_missing(third):
     options = ("--num-epochs", 1, "--output", output)
     again = run("exercise", "3", "--seeds", 1, *options)
     assert "8 of 9 runs are in" in again.stdout
-    drop = "seconds an epoch"
+    drop = "seconds per epoch"
     assert (
         again.stdout[again.stdout.index("best mean") :]
         == (text[text.index("best mean") :])
