@@ -30,7 +30,7 @@ __version__ = "0.1.0"
 
 # A command tells of a broken MXNet in its own words, and `doctor` runs without it.
 if _compat.run_as_command():
-    _stop.end_at_once()
+    _stop.end_at_interrupt()
     with contextlib.suppress(_compat.MXNetUnavailable):
         _compat.prepare()
 else:

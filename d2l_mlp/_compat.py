@@ -14,6 +14,7 @@ import math
 import os
 import platform
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,6 @@ from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from . import _stop
 
 PYTHONS = ((3, 10), (3, 11), (3, 12), (3, 13))
 #: The same in words.
@@ -297,7 +296,7 @@ def load_mxnet() -> ModuleType:
     prepare()
     try:
         mxnet = importlib.import_module("mxnet")
-        with _stop.raising(), _silence():
+        with _silence():
             # MXNet announces any engine but its default, when the engine starts.
             mxnet.nd.waitall()
         return mxnet
@@ -338,6 +337,8 @@ def run_as_command() -> bool:
 @contextmanager
 def _silence() -> Iterator[None]:
     """Hold back what libraries write to the process's standard error."""
+    # Interrupted, the process has a line to say.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     kept = os.dup(2)
     try:
         with open(os.devnull, "wb") as nowhere:
@@ -346,6 +347,7 @@ def _silence() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def explain(error: Exception) -> tuple[str, str]:

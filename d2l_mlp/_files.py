@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import _stop
-
 #: Ends the name of a file that is being written.
 PARTIAL = ".partial"
 
@@ -30,23 +28,22 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
         raise FileExistsError(f"{path}: found no plain file, expected one to replace")
     # Another process may be writing the same one.
     partial = path.with_name(f"{path.name}.{secrets.randbits(32)}{PARTIAL}")
-    with _stop.raising():
-        try:
-            with partial.open("wb") as file:
-                for part in content:
-                    file.write(part)
-                file.flush()
-                # A name may reach the disk before what it names does.
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        except OSError as error:
-            # A full disk does not say whose it is, and nobody asked for the other.
-            error.filename = str(path)
-            raise
-        finally:
-            # Where it cannot be, that is not what went wrong.
-            with suppress(OSError):
-                partial.unlink()
+    try:
+        with partial.open("wb") as file:
+            for part in content:
+                file.write(part)
+            file.flush()
+            # A name may reach the disk before what it names does.
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        # A full disk does not say whose it is, and nobody asked for the other.
+        error.filename = str(path)
+        raise
+    finally:
+        # Where it cannot be, that is not what went wrong.
+        with suppress(OSError):
+            partial.unlink()
     sync_folder(path.parent)
 
 

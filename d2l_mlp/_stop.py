@@ -1,4 +1,8 @@
-"""Ctrl-C: what every command makes of it, from the first line of Python on."""
+"""Ctrl-C ends a command with one line and exit code 130.
+
+All that commands keep survives their being killed at any moment, so an interrupt simply
+ends the processes. Programs that import the package keep their own way.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +12,23 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from multiprocessing import resource_tracker
-from typing import Any, NoReturn
+from typing import NoReturn
 
 #: Exit code of what SIGINT has ended, as shells have it.
 STOPPED = 128 + signal.SIGINT
-#: Seconds after which an interruption that was lost is repeated.
-REPEAT = 0.5
+_SHOW_CURSOR = "\x1b[?25h"
 
-# Whether there was one in the body of `raising`; and whether the next is a repetition.
-_pressed = _repeated = False
+# What says how to go on, the innermost last.
+_hints: list[Callable[[], str]] = []
 
 
-def end(*why: object) -> NoReturn:
+def end(*_: object) -> NoReturn:
     """End this process and its children at once, with one line.
 
     Nothing else is run: MXNet's and Python's own ways out bring lines of theirs, and
-    Python's another exit code once ``exec`` was interrupted, as imports use it.
+    libraries swallow an exception while they are imported, or make another of it.
     """
     try:
         # Another one has nothing left to stop.
@@ -33,63 +36,44 @@ def end(*why: object) -> NoReturn:
         for child in multiprocessing.active_children():
             child.terminate()
         # A reader may have been stopped by the same keys; or this fell into a write.
-        with suppress(OSError, RuntimeError):
-            print("; ".join(["stopped", *map(str, why)]), file=sys.stderr, flush=True)
-        with suppress(OSError, RuntimeError):
+        with suppress(OSError, RuntimeError, ValueError):
+            if sys.stdout.isatty():
+                # A progress bar has hidden it.
+                print(_SHOW_CURSOR)
+            hint = [f"; {_hints[-1]()}"] if _hints else []
+            print("stopped", *hint, sep="", file=sys.stderr, flush=True)
+        with suppress(OSError, RuntimeError, ValueError):
             sys.stdout.flush()
     finally:
         os._exit(STOPPED)
 
 
-def end_at_once() -> None:
-    """Have Ctrl-C end this process while there is nothing to be kept or put away.
-
-    No exception tells of it: libraries swallow one while they are imported, or make
-    another of it, and some one in fifty was lost so.
-    """
+def end_at_interrupt() -> None:
+    """Have Ctrl-C end this process, unless it is ignored, as behind a shell's &."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        # Else who started this process has chosen so, as shells do for "&".
-        signal.signal(signal.SIGINT, _end)
+        signal.signal(signal.SIGINT, end)
 
 
 @contextmanager
-def raising(words: Callable[[], str] | None = None) -> Iterator[None]:
-    """Have Ctrl-C raise ``KeyboardInterrupt`` in the body, which has to clean up.
-
-    Nothing changes where ``end_at_once`` has not been called: in a program of others,
-    a worker process, or a thread.
-
-    Args:
-        words: says what stays, for the line that ends the process.
-    """
-    global _pressed
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    outermost = in_main_thread and signal.getsignal(signal.SIGINT) is _end
-    if outermost:
-        _pressed = False
-        signal.signal(signal.SIGINT, _raise)
-        sys.unraisablehook = _tell_unless_interrupted
+def hint(words: Callable[[], str]) -> Iterator[None]:
+    """Say how to go on if the body is interrupted: what ``words`` returns then."""
+    _hints.append(words)
     try:
         yield
-        if outermost and _pressed:
-            # Something has swallowed it.
-            raise KeyboardInterrupt
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(*([words()] if words else stop.args)) from None
     finally:
-        if outermost:
-            signal.signal(signal.SIGINT, _end)
+        _hints.pop()
 
 
 @contextmanager
-def withheld() -> Iterator[None]:
-    """Withhold Ctrl-C from the processes that are started in the body, for good.
+def sigint_blocked() -> Iterator[None]:
+    """Block Ctrl-C in the processes that are started in the body, for good.
 
-    A terminal sends it to all of them. They leave it to this one, which ends them. Told
-    so only once they run, each would show a traceback if it came while they import.
+    A terminal sends it to all of them. They leave it to this one, which ends them.
     """
-    # It would let the signal through again, in the midst of the first start.
-    resource_tracker.ensure_running()
+    # Now, since it unblocks the signal when it starts. Without an error stream: it puts
+    # away what killed processes leave, and would tell of each.
+    with redirect_stderr(None):
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -98,45 +82,20 @@ def withheld() -> Iterator[None]:
 
 
 def ignore() -> None:
-    """Let Ctrl-C do nothing, when all is done."""
+    """Ignore Ctrl-C, when all is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _end(number: int, frame: object) -> None:
-    end()
+def end_with_parent() -> None:
+    """Have this process, which multiprocessing has started, end with the one before it.
 
+    By a thread: the system's own signal comes when the thread ends that started it.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
-def _raise(number: int, frame: object) -> None:
-    """Interrupt, and again if that is lost, as in the destructor of an array."""
-    global _pressed, _repeated
-    repeated, _repeated = _repeated, False
-    if repeated and _is_under_way():
-        return
-    _pressed = True
-    again = threading.Timer(REPEAT, _interrupt_again)
-    again.daemon = True
-    again.start()
-    raise KeyboardInterrupt
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
 
-
-def _is_under_way() -> bool:
-    """Tell whether an interruption is being dealt with, as by a ``finally``."""
-    error = sys.exc_info()[1]
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__
-    return error is not None
-
-
-def _interrupt_again() -> None:
-    global _repeated
-    if signal.getsignal(signal.SIGINT) is _raise:
-        _repeated = True
-        # To the main thread, which may have begun to wait for something.
-        main = threading.main_thread().ident
-        assert main is not None
-        signal.pthread_kill(main, signal.SIGINT)
-
-
-def _tell_unless_interrupted(lost: Any) -> None:
-    if not issubclass(lost.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(lost)
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,5 +1,6 @@
 """Runs of several processes: started by hand or by `launch`, found again by a mark."""
 
+import ctypes
 import os
 import re
 import signal
@@ -10,6 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 LINE = r"epoch (\d+), loss (\S+), train acc (\S+), test acc (\S+)"
 PYTHON = [sys.executable, "-m", "d2l_mlp"]
 
@@ -27,6 +30,42 @@ def clean_environment(**more):
 def numbers(text):
     """Return the numbers of each epoch's line."""
     return [[float(n) for n in found] for found in re.findall(LINE, text)]
+
+
+def prepared(sigint=signal.SIG_DFL):
+    """Return what a child does first: it ends with the tests, and knows Ctrl-C.
+
+    Tests that run behind a shell's ``&`` ignore it, and so would their children.
+    """
+    parent = os.getpid()
+
+    def prepare():
+        signal.signal(signal.SIGINT, sigint)
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare
+
+
+def start(*arguments, sigint=signal.SIG_DFL, **options):
+    """Start Python with ``arguments``; its output is read by the test."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        preexec_fn=prepared(sigint),
+        **{"env": clean_environment()} | pipes | options,
+    )
+
+
+def execute(*arguments, timeout=300, **options):
+    """Run Python with ``arguments`` to its end."""
+    process = start(*arguments, **options)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)
 
 
 class Group:

@@ -74,7 +74,7 @@ class Room:
         )
         try:
             # The other processor is for the page and its viewers.
-            with one_thread(), _stop.withheld():
+            with one_thread(), _stop.sigint_blocked():
                 process.start()
         except OSError as error:
             ours.close()

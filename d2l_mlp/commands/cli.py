@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from .. import __version__, _stop
 from .book import book
@@ -28,23 +27,7 @@ from .exercise import app as exercise
 from .launch import launch
 from .predict import predict
 
-
-class Stoppable(TyperGroup):
-    """Ctrl-C ends each command at once, with one line and exit code 130.
-
-    Where it is raised, see ``_stop.raising``, it may bring words for that line.
-    """
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            _stop.end(*stop.args)
-
-
 app = typer.Typer(
-    cls=Stoppable,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -41,8 +41,7 @@ def progress_bar() -> Iterator[Progress]:
     columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     hidden = not console.is_terminal
     bar = Progress(*columns, console=console, transient=True, disable=hidden)
-    # Interrupted, it gives the terminal back as it was.
-    with _stop.raising(), bar:
+    with bar:
         yield bar
 
 
@@ -131,7 +130,7 @@ def run_jobs(
     done = missing - total
     others: set[tuple[tuple[str, str], ...]] = set()
     words = partial(how_to_go_on, path)
-    with _stop.raising(words), progress_bar() as progress:
+    with _stop.hint(words), progress_bar() as progress:
         task = progress.add_task("", total=missing)
         for record in sweep(work, planned, path, jobs):
             done += 1

@@ -43,7 +43,7 @@ def keeping(
 ) -> Iterator[Iterator[EpochResult]]:
     """Give the epochs of ``run``, kept in ``folder`` if there is one.
 
-    What interrupts the body is told how to go on. Of several processes that train the
+    Interrupted, the command says how to go on. Of several processes that train the
     run, one ``writes``; the others take it up from what is there, too.
     """
     if folder is None:
@@ -70,7 +70,7 @@ def keeping(
             )
         return "no epoch had ended, so nothing is kept: the same command starts anew"
 
-    with _stop.raising(words):
+    with _stop.hint(words):
         yield epochs()
 
 

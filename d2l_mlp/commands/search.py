@@ -123,7 +123,7 @@ def _search(
     console.print(f"{done} of {num_trials} trials have ended; {workers} at a time here")
     where = place.path if place.url is None else "the database"
     words = partial(how_to_go_on, where)
-    with _stop.raising(words), progress_bar() as progress:
+    with _stop.hint(words), progress_bar() as progress:
         task = progress.add_task("", total=num_trials, completed=done)
         for trial in search(place, space, num_trials, workers, release, as_text(root)):
             console.print(describe(trial))

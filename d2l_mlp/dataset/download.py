@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from .. import _stop
 from .releases import (
     FILES,
     URLS,
@@ -80,10 +79,7 @@ def _fetch_from(
     base_url: str, root: Path, found: dict[str, DataFile], release: str | None
 ) -> dict[str, DataFile]:
     """Complete ``found`` from one server, or fetch all where the releases differ."""
-    with (
-        _stop.raising(),
-        tempfile.TemporaryDirectory(prefix="partial-", dir=root) as folder,
-    ):
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=root) as folder:
         lacking = [name for name in FILES if name not in found]
         fetched = {name: _download(base_url, Path(folder), name) for name in lacking}
         if not is_whole(found | fetched):

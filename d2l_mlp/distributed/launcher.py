@@ -119,14 +119,15 @@ def _is_address(text: str) -> bool:
 
 def _run(arguments: list[str], environment: dict[str, str]) -> int:
     """Run the launcher; when it ends, or this process is told to, end all of it."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     process = subprocess.Popen(
         arguments, env=environment, stdin=subprocess.PIPE, start_new_session=True
     )
     try:
-        with _stop.raising():
-            code = process.wait()
-            return min(max(code, -code), 1)
+        code = process.wait()
+        return min(max(code, -code), 1)
     except KeyboardInterrupt:
         print("stopped: all processes on this machine are ended", file=sys.stderr)
         return _stop.STOPPED

@@ -120,7 +120,7 @@ class _Workers:
 
     def _start_one(self) -> None:
         name = uuid.uuid4().hex
-        with one_thread(), _stop.withheld():
+        with one_thread(), _stop.sigint_blocked():
             pool = make_pool(1)
             future = pool.schedule(work, args=[name, *self._task])
             self._at_work[future] = (name, pool)

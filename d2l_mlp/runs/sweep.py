@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
@@ -145,9 +144,10 @@ def _run(
     failures: list[SweepError] = []
     with one_thread():
         while jobs:
-            pool = make_pool(min(num_workers, len(jobs)))
+            with _stop.sigint_blocked():
+                pool = make_pool(min(num_workers, len(jobs)))
             try:
-                with _stop.withheld():
+                with _stop.sigint_blocked():
                     pending: dict[Future, Json] = {
                         pool.schedule(work, args=[job]): job for job in jobs
                     }
@@ -175,7 +175,7 @@ def _run(
 def make_pool(num_workers: int) -> pebble.ProcessPool:
     """Return a pool of processes that end with this one.
 
-    They start with the first work, which is scheduled under ``_stop.withheld``.
+    It is to be made, and given its first work, under ``_stop.sigint_blocked``.
     """
     return pebble.ProcessPool(
         max_workers=num_workers,
@@ -189,14 +189,7 @@ def _start_worker() -> None:
     """End with the process that started this one, and warn as it does."""
     # Without the line of Python that a warning comes from, as the command line has it.
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    _stop.end_with_parent()
 
 
 def _deaths(job: Json, death: Exception) -> SweepError:
