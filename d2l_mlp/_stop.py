@@ -12,13 +12,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from typing import NoReturn
 
 #: Exit code of what SIGINT has ended, as shells have it.
 STOPPED = 128 + signal.SIGINT
 _SHOW_CURSOR = "\x1b[?25h"
+#: It puts away the semaphores of processes that have ended so, and would tell of each.
+_QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
 
 # What says how to go on, the innermost last.
 _hints: list[Callable[[], str]] = []
@@ -70,10 +72,10 @@ def sigint_blocked() -> Iterator[None]:
 
     A terminal sends it to all of them. They leave it to this one, which ends them.
     """
-    # Now, since it unblocks the signal when it starts. Without an error stream: it puts
-    # away what killed processes leave, and would tell of each.
-    with redirect_stderr(None):
-        resource_tracker.ensure_running()
+    # Now, since it unblocks the signal when it starts.
+    sys.warnoptions.append(_QUIET_TRACKER)
+    resource_tracker.ensure_running()
+    sys.warnoptions.remove(_QUIET_TRACKER)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import signal
 import subprocess
 import threading
 from contextlib import contextmanager
@@ -14,7 +15,11 @@ import pytest
 from hypothesis import settings
 from mxnet import nd
 from mxnet.gluon.data.vision import datasets
-from processes import Group
+from processes import Child, Group
+
+subprocess.Popen = Child
+# Behind a shell's & it is ignored, and would be in the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Modules whose tests start processes, or train for long; `make test-fast` leaves them
 #: out, and what wants a browser or a database.

@@ -1,18 +1,18 @@
 """Runs of several processes: started by hand or by `launch`, found again by a mark."""
 
-import ctypes
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from pathlib import Path
 
-LIBC = ctypes.CDLL(None)
-PR_SET_PDEATHSIG = 1
+SETPRIV = shutil.which("setpriv")
 LINE = r"epoch (\d+), loss (\S+), train acc (\S+), test acc (\S+)"
 PYTHON = [sys.executable, "-m", "d2l_mlp"]
 
@@ -32,30 +32,25 @@ def numbers(text):
     return [[float(n) for n in found] for found in re.findall(LINE, text)]
 
 
-def prepared(sigint=signal.SIG_DFL):
-    """Return what a child does first: it ends with the tests, and knows Ctrl-C.
+class Child(subprocess.Popen):
+    """A process that ends with the tests, however they end, killed as well.
 
-    Tests that run behind a shell's ``&`` ignore it, and so would their children.
+    By a program of the system's: a function to call before the start would have MXNet
+    fork. Those of a thread are left out, since they would end with their thread.
     """
-    parent = os.getpid()
 
-    def prepare():
-        signal.signal(signal.SIGINT, sigint)
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return prepare
+    def __init__(self, command, *arguments, **options):
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if SETPRIV and in_main_thread and not isinstance(command, str):
+            command = [SETPRIV, "--pdeathsig", "KILL", "--", *map(str, command)]
+        super().__init__(command, *arguments, **options)
 
 
-def start(*arguments, sigint=signal.SIG_DFL, **options):
+def start(*arguments, **options):
     """Start Python with ``arguments``; its output is read by the test."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        preexec_fn=prepared(sigint),
-        **{"env": clean_environment()} | pipes | options,
-    )
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.Popen(command, **{"env": clean_environment()} | pipes | options)
 
 
 def execute(*arguments, timeout=300, **options):

@@ -127,5 +127,9 @@ def test_in_a_program_of_ones_own_a_file_half_written_is_put_away(tmp_path, kept
 
 def test_where_interrupts_are_ignored_they_still_are():
     """As with a shell's ``&``, whose processes Ctrl-C is not meant for."""
-    done = execute("-c", SCRIPT.format("signal.raise_signal(2)"), sigint=signal.SIG_IGN)
+    done = execute(
+        "-c",
+        SCRIPT.format("signal.raise_signal(signal.SIGINT)"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
     assert done.stdout == "there\n", done.stderr
