@@ -27,8 +27,8 @@ except (ImportError, OSError):
     # Without the extra "fast", or where numba, or its library, does not load.
     compiled = None  # type: ignore[assignment]
 
-#: For how long Python, and so Ctrl-C, waits for compiled code, in seconds; but never
-#: less than one batch.
+#: Seconds that compiled code may run before Python, and so Ctrl-C, has its turn. It
+#: always takes at least one batch.
 MOMENT = 0.1
 #: Images times weights from which on a batch is cut in two. The chapter's batch has 52
 #: million; of a batch of 32, which has 6.5, two threads make nothing faster.
@@ -38,9 +38,9 @@ LARGE = 10**7
 def num_pieces(num_images: int, num_weights: int) -> int:
     """Return in how many pieces a batch goes through the graph, 1 or 2.
 
-    The cut depends on the work alone, never on the processors, so that every machine
-    adds in the same order. Two, since what a piece costs beside its products (some 0.1
-    ms a step) is paid by each: the chapter's batch in quarters takes a fifth longer.
+    The number depends on the work alone, never on the processors, so that every machine
+    adds in the same order. It is at most 2: each piece costs some 0.1 ms a step beside
+    its products, and the chapter's batch in quarters takes a fifth longer.
     """
     return 2 if num_images > 1 and num_images * num_weights >= LARGE else 1
 
@@ -101,16 +101,16 @@ class Bound:
         self,
         chunk: Chunk,
         is_train: bool,
-        factor: float | None = None,
-        kept: float = 1.0,
+        scale: float | None = None,
+        decay: float = 1.0,
     ) -> tuple[list[float], list[int]]:
         """Take a chunk's batches through the graph, in compiled code if that can be.
 
         Args:
             chunk: batches of this graph's shape.
             is_train: whether the forward pass is one of training.
-            factor: to go back and descend after each, see ``descend``; or None.
-            kept: see ``descend``.
+            scale: to go back and update after each, see ``update``; or None.
+            decay: see ``update``.
 
         Returns:
             Each batch's summed loss, and its number of right answers.
@@ -119,8 +119,8 @@ class Bound:
             ValueError: a label beyond the net's outputs; the batches before count.
         """
         known = all(weight.dtype == np.float32 for weight in self.weights)
-        if compiled is not None and (known or factor is None):
-            return self._run_compiled(chunk, is_train, factor, kept)
+        if compiled is not None and (known or scale is None):
+            return self._run_compiled(chunk, is_train, scale, decay)
         losses, correct = [], []
         for batch in chunk.indices:
             chunk.write(batch, *self.views)
@@ -128,39 +128,39 @@ class Bound:
             self.forward(is_train)
             losses.append(self.loss())
             correct.append(self.count_correct())
-            if factor is not None:
-                self.descend(factor, kept)
+            if scale is not None:
+                self.update(scale, decay)
         return losses, correct
 
     def _run_compiled(
-        self, chunk: Chunk, is_train: bool, factor: float | None, kept: float
+        self, chunk: Chunk, is_train: bool, scale: float | None, decay: float
     ) -> tuple[list[float], list[int]]:
-        shape, descends = (len(chunk), len(self.pieces)), factor is not None
+        shape, updates = (len(chunk), len(self.pieces)), scale is not None
         losses, correct = np.empty(shape), np.empty(shape, np.int64)
         fitting = chunk.num_fitting(self._classes)
-        if factor is not None:
-            self._set_factor(factor)
+        if scale is not None:
+            self._set_scale(scale)
         start = 0
         while start < fitting:
-            part = slice(start, min(start + self._at_once[descends], fitting))
+            part = slice(start, min(start + self._at_once[updates], fitting))
             begun = time.perf_counter()
             compiled.run(
                 self._memory,
-                self._weights(none=not descends),
+                self._weights(none=not updates),
                 chunk.images,
                 chunk.labels,
                 chunk.indices[part],
                 is_train,
-                descends,
-                float(kept),
+                updates,
+                float(decay),
                 losses[part],
                 correct[part],
             )
             seconds = time.perf_counter() - begun
-            if seconds < MOMENT / 2 and self._at_once[descends] < len(chunk):
-                self._at_once[descends] *= 2
+            if seconds < MOMENT / 2 and self._at_once[updates] < len(chunk):
+                self._at_once[updates] *= 2
             elif seconds > MOMENT:
-                self._at_once[descends] = max(self._at_once[descends] // 2, 1)
+                self._at_once[updates] = max(self._at_once[updates] // 2, 1)
             start = part.stop
         if fitting < len(chunk):
             _checks.labels(chunk.labels[chunk.indices[fitting]], self._classes)
@@ -200,21 +200,21 @@ class Bound:
                 nd.broadcast_add(total, gradient, out=total)
         nd.waitall()
 
-    def descend(self, factor: float, kept: float = 1.0) -> None:
-        """Multiply each weight by ``kept``, and add ``factor`` times its gradient."""
-        self._set_factor(factor)
+    def update(self, scale: float, decay: float = 1.0) -> None:
+        """Multiply each weight by ``decay``, and add ``scale`` times its gradient."""
+        self._set_scale(scale)
         self.backward()
         for weight, gradient in zip(
             self.weights, self.pieces[0].gradients, strict=True
         ):
-            if kept != 1:
-                weight *= kept
+            if decay != 1:
+                weight *= decay
             nd.broadcast_add(weight, gradient, out=weight)
 
-    def _set_factor(self, factor: float) -> None:
+    def _set_scale(self, scale: float) -> None:
         for piece in self.pieces:
-            if np.float32(factor) != _view(piece.heads[0])[0]:
-                piece.heads[0][:] = factor
+            if np.float32(scale) != _view(piece.heads[0])[0]:
+                piece.heads[0][:] = scale
         nd.waitall()
 
     def _lay_out(self) -> compiled.Memory:

@@ -181,7 +181,7 @@ def _count_correct(scores, y):
 
 
 @njit(error_model="numpy")
-def _learn(memory, images, labels, batch, piece, is_train, descends, losses, correct):
+def _learn(memory, images, labels, batch, piece, is_train, updates, losses, correct):
     start, stop = memory.starts[piece], memory.starts[piece + 1]
     y = memory.y[start:stop]
     _gather(images, labels, batch, start, stop, memory.X, memory.y)
@@ -197,15 +197,15 @@ def _learn(memory, images, labels, batch, piece, is_train, descends, losses, cor
     else:
         losses[piece] = carray(loss, 1, np.float32)[0]
         correct[piece] = _count_correct(carray(scores, shape, np.float32), y)
-    if descends:
+    if updates:
         heads = memory.num_heads, memory.heads[piece]
         status = _backward(memory.executors[piece], heads[0], heads[1], 1) or _wait()
     return status
 
 
 @njit(error_model="numpy")
-def _update(weights, share, kept):
-    """Move a share of each weight: kept * weight + the sum of the pieces' gradients."""
+def _update(weights, share, decay):
+    """Update a share of each weight: decay * weight + the pieces' summed gradients."""
     pieces = len(weights.gradients)
     for i in range(len(weights.sizes)):
         start = weights.sizes[i] * share // pieces
@@ -215,12 +215,12 @@ def _update(weights, share, kept):
         gradient = carray(_pointer(first), size, np.float32)
         if pieces == 1:
             for j in range(size):
-                weight[j] = weight[j] * kept + gradient[j]
+                weight[j] = weight[j] * decay + gradient[j]
         else:
             second = weights.gradients[1, i] + 4 * start
             other = carray(_pointer(second), size, np.float32)
             for j in range(size):
-                weight[j] = weight[j] * kept + (gradient[j] + other[j])
+                weight[j] = weight[j] * decay + (gradient[j] + other[j])
 
 
 @_kept
@@ -234,8 +234,8 @@ def _work(
     labels,
     batches,
     is_train,
-    descends,
-    kept,
+    updates,
+    decay,
     losses,
     correct,
 ):
@@ -244,7 +244,7 @@ def _work(
     failed, asleep = numbers + 8 * _STATUS, numbers + 8 * _ASLEEP
     pieces = len(memory.executors)
     # A step has a task for each piece, then one for each share of the update.
-    phases = 2 if descends else 1
+    phases = 2 if updates else 1
     total = len(batches) * phases * pieces
     while True:
         task = min(_get(next_task), total)
@@ -268,11 +268,11 @@ def _work(
         i, piece = task // (phases * pieces), task % pieces
         status = 0
         if task // pieces % phases == 0:
-            how = is_train, descends
+            how = is_train, updates
             batch, results = batches[i], (losses[i], correct[i])
             status = _learn(memory, images, labels, batch, piece, *how, *results)
         else:
-            _update(weights, piece, np.float32(kept))
+            _update(weights, piece, np.float32(decay))
         if status:
             _set(failed, 1)
         finished = _add(done, 1) + 1
@@ -289,8 +289,8 @@ def run(
     labels: np.ndarray,
     batches: np.ndarray,
     is_train: bool,
-    descends: bool,
-    kept: float,
+    updates: bool,
+    decay: float,
     losses: np.ndarray,
     correct: np.ndarray,
 ) -> None:
@@ -303,9 +303,9 @@ def run(
         labels: int32 ``(n,)``, within the graph's classes.
         batches: int64 ``(batches, batch)``: which images each batch has.
         is_train: whether the forward pass is one of training.
-        descends: whether to go back and move the weights: to multiply them by ``kept``,
+        updates: whether to go back and move the weights: to multiply them by ``decay``,
             and add their gradients.
-        kept: see there.
+        decay: see there.
         losses: float64 ``(batches, pieces)``, to be filled.
         correct: int64 ``(batches, pieces)``, to be filled.
 
@@ -324,8 +324,8 @@ def run(
         labels,
         batches,
         is_train,
-        descends,
-        kept,
+        updates,
+        decay,
         losses,
         correct,
     )

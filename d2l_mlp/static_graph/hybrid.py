@@ -194,8 +194,8 @@ class HybridStep(Step):
             return [self(*part)]
         bound = self._bound_for(part)
         if self._trainer is None:
-            factor, kept = self._factors()
-            return [*zip(*bound.run(part, True, factor, kept), strict=True)]
+            scale, decay = self._scales()
+            return [*zip(*bound.run(part, True, scale, decay), strict=True)]
         results: list[tuple[float, int]] = []
         for single in part.singles():
             results += zip(*bound.run(single, True), strict=True)
@@ -249,8 +249,8 @@ class HybridStep(Step):
             if weight is not None:
                 yield param, weight
 
-    def _factors(self) -> tuple[float, float]:
-        """Return what to multiply gradients and weights by, see ``Bound.descend``."""
+    def _scales(self) -> tuple[float, float]:
+        """Return what to multiply gradients and weights by, see ``Bound.update``."""
         if self.lr is None:
             raise ValueError("lr: found None, expected one without a trainer")
         return -self.lr / self._batch_size, 1 - self.lr * self._wd
@@ -258,7 +258,7 @@ class HybridStep(Step):
     def _update(self, bound: Bound) -> None:
         """Go back through the graph and update the weights."""
         if self._trainer is None:
-            bound.descend(*self._factors())
+            bound.update(*self._scales())
             return
         bound.backward()
         for param in self._params:
@@ -340,8 +340,8 @@ class HybridStep(Step):
             ) from None
         weights = {name: self._transposed.get(name, p) for name, p in params.items()}
         plain = verify.Plain(self._net, self._loss, params)
-        descends = self._trainer is None
-        verify.Verification(traced, bound, plain, weights, descends).verify(
+        updates = self._trainer is None
+        verify.Verification(traced, bound, plain, weights, updates).verify(
             X, y, first=not self._bound
         )
         return bound

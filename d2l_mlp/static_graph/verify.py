@@ -1,4 +1,4 @@
-"""A graph held against the plain net that it was recorded from."""
+"""Compares a graph with the plain net that it was traced from."""
 
 from __future__ import annotations
 
@@ -37,31 +37,31 @@ class _OtherGradients(NotTraceable):
 
 @dataclass(frozen=True)
 class Verification:
-    """A graph beside the plain net that it is to be.
+    """A comparison of a graph with its plain net.
 
     Attributes:
         traced: the graph.
         bound: the graph in memory; its inputs are overwritten.
         plain: the net.
         weights: the parameters as they stand in the graph, by name; left as they were.
-        descends: whether the graph descends by itself, without a trainer.
+        updates: whether the graph updates its weights itself, without a trainer.
     """
 
     traced: Graph
     bound: Bound
     plain: Plain
     weights: dict[str, nd.NDArray]
-    descends: bool
+    updates: bool
 
     def verify(self, X: nd.NDArray, y: nd.NDArray, first: bool) -> None:
-        """Hold scores, loss and gradients against the plain net's, once.
+        """Compare scores, loss and gradients with the plain net's.
 
-        At a kink, as ReLU has at 0, rounding decides which gradient it is, and at 0
-        itself the operator: ``nd.maximum`` gives 1 there and ``Activation`` 0, as both
-        may. That is where all units of a layer are off and the next one's biases are
-        still 0. With other images, or biases, the kink is elsewhere, and a wrong graph
-        is as wrong: it is tried on the images and, if need be, on their mirror images,
-        and on parameters moved a little.
+        Two correct graphs may differ at a kink, as ReLU has at 0. There, rounding
+        decides the gradient, and at exactly 0 the operator does: ``nd.maximum`` gives 1
+        and ``Activation`` 0. This happens where all units of a layer are off and the
+        next biases are still 0. A graph that is wrong is wrong for other inputs too. So
+        if the gradients differ, the comparison is made again on mirrored images, and
+        then with parameters that have been moved a little. One match is enough.
 
         Args:
             X: a batch's images.
@@ -77,7 +77,7 @@ class Verification:
             images.copyto(self.bound.inputs[0])
             try:
                 with self._moved() if moved else nullcontext():
-                    self._hold(images, y)
+                    self._compare_on(images, y)
             except _OtherGradients as error:
                 refusal = error
             else:
@@ -104,12 +104,12 @@ class Verification:
             for array, old in zip(places, before, strict=True):
                 array[:] = old
 
-    def _hold(self, X: nd.NDArray, y: nd.NDArray) -> None:
+    def _compare_on(self, X: nd.NDArray, y: nd.NDArray) -> None:
         bound, plain, weights = self.bound, self.plain, self.weights
         bound.forward(is_train=False)
         _compare("scores without training", bound.scores(), plain.net(X).asnumpy())
         if self.traced.is_random():
-            # Two training passes through a dropout are two different nets.
+            # Two passes through a dropout are two different nets.
             return
         with autograd.record():
             loss_sum = plain.loss(plain.net(X), y).sum()
@@ -118,21 +118,21 @@ class Verification:
         before = {name: weight.asnumpy() for name, weight in weights.items()}
         bound.forward(is_train=True)
         _compare("loss", np.array([bound.loss()]), loss_sum.asnumpy())
-        if not self.descends:
+        if not self.updates:
             bound.backward()
             for name, param in plain.params.items():
                 _compare("gradients", param.grad.asnumpy(), expected[name])
             return
         # Not by the learning rate, which may be too small to show a gradient.
-        bound.descend(-1.0)
+        bound.update(-1.0)
         after = {name: weight.asnumpy() for name, weight in weights.items()}
         for name, weight in weights.items():
             weight[:] = before[name]
         for name in plain.params:
-            # Of infinite ones, as training that diverges has, nothing is asked.
+            # Infinite ones, as in training that diverges, are not compared.
             with np.errstate(invalid="ignore"):
                 descent = before[name] - after[name]
-            # A sum is rounded to the last bit of the weight, however small the step.
+            # However small the step, the sum is rounded to the weight's last bit.
             rounding = 2.0**-22 * np.abs(before[name]).max()
             descent = self._as_graph_has(name, descent)
             _compare("gradients", descent, expected[name], rounding)
@@ -146,7 +146,7 @@ def _compare(
     what: str, found: np.ndarray, expected: np.ndarray, rounding: float = 0.0
 ) -> None:
     if not np.isfinite(expected).all():
-        # The training diverges, which is for the loop to tell.
+        # The training diverges, which the loop reports.
         return
     error = np.abs(found - expected).max()
     if not error <= TOLERANCE * np.abs(expected).max() + rounding:
