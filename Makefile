@@ -12,7 +12,7 @@ installed := $(VENV)/.installed
 modules = $(subst /,.,$(basename $(shell find d2l_mlp -name '[a-z]*.py' | sort)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book compare demo test test-fast coverage lint docs notebooks bench wheels clean
+.PHONY: help setup book compare demo test endurance test-fast coverage lint docs notebooks bench wheels clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -32,11 +32,14 @@ demo: $(installed) ## the classroom page, on this machine: open the teacher's li
 # once; with one thread each, since teams of threads would wait for each other.
 at_once := OMP_NUM_THREADS=1 $(py) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-test: $(installed) ## run all tests, and every notebook from top to bottom
-	$(at_once) --nbmake
+test: $(installed) ## run the tests, and every notebook from top to bottom
+	$(at_once) --nbmake -m "not endurance"
+
+endurance: $(installed) ## the tests that take long, or repeat one thing many times
+	$(at_once) -m endurance tests
 
 test-fast: $(installed) ## the tests that take under a minute together
-	$(at_once) -m "not slow and not browser and not postgres" tests
+	$(at_once) -m "not slow and not browser and not postgres and not endurance" tests
 
 # What coverage disturbs: it has no room for its own file either, and a SIGTERM waits for
 # Python in a process that waits in MXNet.
