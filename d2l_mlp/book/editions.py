@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
 from .. import _files, _values
 from ..chapter.results import EpochResult
-from ..runs.run import Settings
+from ..runs.settings import Metric, Settings
 
 CHAPTER = "chapter"
 LINEAR = "softmax-zh-2018-12"
@@ -35,7 +35,7 @@ class Edition:
     id: str
     title: str
     source: str
-    train_metric: str
+    train_metric: Metric
     num_hiddens: tuple[int, ...]
     batch_size: int
     lr: float

@@ -23,7 +23,7 @@ Loss = Callable[[nd.NDArray, nd.NDArray], nd.NDArray]
 
 def relu(X: nd.NDArray) -> nd.NDArray:
     """Return the larger of each element and 0, in the shape of ``X``."""
-    return nd.maximum(_values.instance("X", X, nd.NDArray), 0)
+    return nd.maximum(X, 0)
 
 
 def init_params(
@@ -57,11 +57,21 @@ def init_params(
         *(_values.whole_number("num_hiddens", units) for units in hiddens),
         _values.whole_number("num_outputs", num_outputs),
     ]
-    check_scale(scale)
+    text = isinstance(scale, str)
+    if scale != "he" if text else not (_values.is_number(scale) and scale > 0):  # type: ignore[operator]
+        found = _values.shown(scale)
+        raise ValueError(f"scale: found {found}, expected a number above 0, or 'he'")
     if ctx is not None:
         _values.instance("ctx", ctx, Context)
         with in_one_line(f"ctx: found {ctx}, expected a device that is there"):
             nd.zeros(1, ctx=ctx).wait_to_read()
+    return draw_params(sizes, scale, ctx)
+
+
+def draw_params(
+    sizes: Sequence[int], scale: float | str, ctx: Context | None = None
+) -> list[nd.NDArray]:
+    """Return ``init_params`` of layers ``sizes``, inputs and outputs included."""
     params = []
     for inputs, outputs in zip(sizes, sizes[1:], strict=False):
         deviation = math.sqrt(2 / inputs) if isinstance(scale, str) else scale
@@ -88,8 +98,12 @@ def make_net(params: Sequence[nd.NDArray], dropout: float = 0.0) -> Net:
         ValueError: no layer, one without its bias, shapes that do not fit each other,
             or a ``dropout`` out of its range.
     """
-    check_dropout(dropout)
-    params = layers(params)
+    _check_dropout(dropout)
+    return net_of(layers(params), dropout)
+
+
+def net_of(params: Sequence[nd.NDArray], dropout: float) -> Net:
+    """Return the net of ``make_net``, over parameters that are known to fit."""
     pairs = list(zip(params[::2], params[1::2], strict=True))
     num_inputs = params[0].shape[0]
 
@@ -128,25 +142,20 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
     return scores.softmax().asnumpy()[0]
 
 
-def check_dropout(dropout: float) -> None:
-    """Refuse what is not a share in [0, 1)."""
+def _check_dropout(dropout: float) -> None:
     if not (_values.is_number(dropout) and 0 <= dropout < 1):
         found = _values.shown(dropout)
         raise ValueError(f"dropout: found {found}, expected at least 0, below 1")
 
 
-def check_scale(scale: float | str) -> None:
-    """Refuse what is neither a number above 0 nor ``"he"``."""
-    text = isinstance(scale, str) and scale == "he"
-    if not text and not (_values.is_number(scale) and scale > 0):  # type: ignore[operator]
-        found = _values.shown(scale)
-        raise ValueError(f"scale: found {found}, expected a number above 0, or 'he'")
-
-
 def gluon_twin(params: Sequence[nd.NDArray], dropout: float = 0.0) -> nn.Sequential:
     """Return Gluon's net of the same layers, started from a copy of ``params``."""
-    check_dropout(dropout)
-    params = layers(params)
+    _check_dropout(dropout)
+    return twin_of(layers(params), dropout)
+
+
+def twin_of(params: Sequence[nd.NDArray], dropout: float) -> nn.Sequential:
+    """Return the net of ``gluon_twin``, from parameters that are known to fit."""
     twin = nn.Sequential()
     weights = params[::2]
     for W in weights[:-1]:
@@ -155,7 +164,7 @@ def gluon_twin(params: Sequence[nd.NDArray], dropout: float = 0.0) -> nn.Sequent
             twin.add(nn.Dropout(dropout))
     twin.add(nn.Dense(weights[-1].shape[1], in_units=weights[-1].shape[0]))
     twin.initialize(ctx=params[0].context)
-    load_params(twin, params)
+    set_params(twin, params)
     return twin
 
 
@@ -170,14 +179,19 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
         raise ValueError(f"twin: found {found_twin}, expected a gluon.nn.Sequential")
     params = _values.each("params", params, nd.NDArray, "a list of NDArrays")
     found = _values.shapes(params)
-    dense = [layer for layer in twin if hasattr(layer, "weight")]
     expected = []
-    for layer in dense:
+    for layer in (layer for layer in twin if hasattr(layer, "weight")):
         if layer.bias is None:
             raise ValueError("twin: found a layer without bias, expected one in each")
         expected += [layer.weight.shape[::-1], layer.bias.shape]
     if found != expected:
         raise ValueError(f"params: found shapes {found}, expected {expected}")
+    set_params(twin, params)
+
+
+def set_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
+    """Copy ``params``, which are known to fit, into ``twin``."""
+    dense = [layer for layer in twin if hasattr(layer, "weight")]
     for layer, W, b in zip(dense, params[::2], params[1::2], strict=True):
         layer.weight.set_data(W.T)
         layer.bias.set_data(b)

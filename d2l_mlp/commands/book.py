@@ -6,23 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .. import _compat
-from .common import Root, check_file, check_output, console, progress_bar, save_figure
-from .keeping import Checkpoint, Resume, check_checkpoint, keeping, mark
-from .options import (
-    KVStore,
-    Schedule,
-    parse_dropout,
-    parse_hiddens,
-    parse_lr,
-    parse_scale,
-    parse_wd,
-    whole,
-)
+from ..runs import settings as runs
+from .common import Root, check_output, console, flag, option, png_of, progress_bar
+from .common import save as save_file
+from .keeping import Checkpoint, Resume, check_checkpoint, check_file, keeping, mark
 
 if TYPE_CHECKING:
     from ..book.editions import Edition
@@ -30,50 +22,37 @@ if TYPE_CHECKING:
     from ..distributed.workers import Workers
     from ..runs.run import Run
 
+#: How several processes share what they learn.
+KVStore = Literal["local", "dist_sync", "dist_async"]
+
 
 def book(
     num_epochs: Annotated[
-        int | None, whole("10, or 5 with --linear, as in the book.")
+        int | None, option(runs.NumEpochs, "10, or 5 with --linear, as in the book.")
     ] = None,
     num_hiddens: Annotated[
         tuple | None,
-        typer.Option(
-            parser=parse_hiddens, metavar="UNITS", help="256; 256,128 for two layers."
-        ),
+        option(runs.NumHiddens, "256; 256,128 for two layers.", metavar="UNITS"),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(
-            parser=parse_lr, help="0.5, or 0.1 with --linear, as in the book."
-        ),
+        option(runs.LearningRate, "0.5, or 0.1 with --linear, as in the book."),
     ] = None,
-    batch_size: Annotated[int, whole("Images a batch.")] = 256,
-    seed: Annotated[
-        int, whole("The same seed, the same bits.", least=0, most=2**31 - 1)
-    ] = 0,
-    linear: Annotated[
-        bool, typer.Option("--linear", help="Softmax regression in its place.")
-    ] = False,
-    gluon: Annotated[
-        bool, typer.Option("--gluon", help="The same net by Gluon.")
-    ] = False,
+    batch_size: Annotated[int, option(runs.BatchSize, "Images a batch.")] = 256,
+    seed: Annotated[int, option(runs.Seed, "The same seed, the same bits.")] = 0,
+    linear: Annotated[bool, flag("--linear", "Softmax regression instead.")] = False,
+    gluon: Annotated[bool, flag("--gluon", "The same net by Gluon.")] = False,
     schedule: Annotated[
-        Schedule, typer.Option(help="How the learning rate falls over the run.")
-    ] = Schedule.CONSTANT,
+        runs.Schedule, option(runs.Schedule, "How the learning rate falls in a run.")
+    ] = "constant",
     scale: Annotated[
-        float,
-        typer.Option(
-            parser=parse_scale, help="Standard deviation of the first weights, or he."
-        ),
+        float, option(runs.Scale, "Standard deviation of the initial weights, or he.")
     ] = 0.01,
     dropout: Annotated[
-        float,
-        typer.Option(parser=parse_dropout, help="Share of hidden units left out."),
+        float, option(runs.Dropout, "Share of hidden units left out.")
     ] = 0.0,
-    wd: Annotated[float, typer.Option(parser=parse_wd, help="Weight decay.")] = 0.0,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Train a static graph of the net.")
-    ] = False,
+    wd: Annotated[float, option(runs.WeightDecay, "Weight decay.")] = 0.0,
+    fast: Annotated[bool, flag("--fast", "Train a static graph of the net.")] = False,
     save: Annotated[
         Path | None,
         typer.Option(dir_okay=False, help="File for the trained parameters."),
@@ -86,7 +65,7 @@ def book(
     ),
     kvstore: Annotated[
         KVStore | None,
-        typer.Option(help="Learn together, as `launch` has it; local is this process."),
+        option(KVStore, "Learn together, as `launch` has it; local is this process."),
     ] = None,
 ) -> None:
     """Train as the chapter does, each epoch beside the numbers that it printed."""
@@ -95,14 +74,14 @@ def book(
     from ..book.editions import CHAPTER, LINEAR, load_editions
     from ..dataset.fashion_mnist import load_data_fashion_mnist
     from ..runs.params import save_params
-    from ..runs.run import Run, Settings
+    from ..runs.run import Run
 
     if linear and num_hiddens:
         raise typer.BadParameter(
             "--linear has no hidden layer: leave --num-hiddens out"
         )
     edition = load_editions()[LINEAR if linear else CHAPTER]
-    settings = Settings(
+    settings = runs.Settings(
         num_hiddens=num_hiddens or edition.num_hiddens,
         lr=lr or edition.lr,
         batch_size=batch_size,
@@ -112,7 +91,7 @@ def book(
         train_metric=edition.train_metric,
         hybridize=fast,
         scale=scale,
-        schedule=schedule.value,
+        schedule=schedule,
         dropout=dropout,
         wd=wd,
     )
@@ -144,7 +123,7 @@ def _join(kvstore: KVStore | None) -> AbstractContextManager[Workers | None]:
     from ..distributed.workers import join
 
     try:
-        return join(kvstore and kvstore.value)
+        return join(kvstore)
     except ValueError as error:
         cause = str(error).removeprefix("kvstore: ")
         raise typer.BadParameter(cause, param_hint="--kvstore") from None
@@ -156,75 +135,64 @@ def _show(
     """Train, and print each epoch; then where softmax regression ends."""
     from ..runs.run import headline
 
-    settings = run.settings
-    # The bits hang on it.
-    threads = os.environ["OMP_NUM_THREADS"]
-    stands_on = headline(settings.seed, run.train_iter.release)
-    console.print(f"{stands_on}, OMP_NUM_THREADS={threads}")
-    console.print(str(settings))
-    for difference in edition.differences(settings):
+    stands_on = headline(run.settings.seed, run.train_iter.release)
+    # The bits depend on it.
+    console.print(f"{stands_on}, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}")
+    console.print(str(run.settings))
+    for difference in edition.differences(run.settings):
         console.print(f"not as in the book: {difference}")
-    results = _train(run, edition, epochs)
-    if settings.num_hiddens:
+    results = []
+    for result in _with_bar(epochs, run):
+        console.print(f"{edition.beside(result)}{mark(run, result)}")
+        results.append(result)
+    if run.settings.num_hiddens:
         _train_linear(run)
     return results
 
 
-def _train(
-    run: Run, edition: Edition, epochs: Iterator[EpochResult], quiet: bool = False
-) -> list[EpochResult]:
-    """Print each epoch as it comes, over a progress bar where there is a terminal."""
-    results: list[EpochResult] = []
+def _with_bar(epochs: Iterator[EpochResult], run: Run) -> Iterator[EpochResult]:
+    """Yield each epoch, over a progress bar where there is a terminal."""
     with progress_bar() as progress:
         task = progress.add_task("", total=run.settings.num_epochs)
         for result in epochs:
-            if not quiet:
-                console.print(f"{edition.beside(result)}{mark(run, result)}")
+            yield result
             progress.advance(task)
-            results.append(result)
-    return results
 
 
 def _train_linear(run: Run) -> None:
     """Print where softmax regression ends, with the book's settings for it."""
-    from dataclasses import replace
-
     from ..book.editions import LINEAR, load_editions
-    from ..runs.run import Run, Settings
+    from ..runs.run import Run
 
-    edition = load_editions()[LINEAR]
-    linear = replace(
-        run.settings,
+    edition, asked = load_editions()[LINEAR], run.settings
+    settings = runs.Settings(
         num_hiddens=(),
         lr=edition.lr,
-        num_epochs=min(run.settings.num_epochs, len(edition.epochs)),
+        batch_size=asked.batch_size,
+        num_epochs=min(asked.num_epochs, len(edition.epochs)),
+        seed=asked.seed,
+        use_gluon=asked.use_gluon,
         train_metric=edition.train_metric,
-        scale=Settings.scale,
-        schedule=Settings.schedule,
-        dropout=Settings.dropout,
-        wd=Settings.wd,
+        hybridize=asked.hybridize,
     )
-    data = (run.train_iter, run.test_iter)
-    run = Run(linear, data, run.team)
-    last = _train(run, edition, run.epochs(), quiet=True)[-1]
+    linear = Run(settings, (run.train_iter, run.test_iter), run.team)
+    *_, last = _with_bar(linear.epochs(), linear)
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 
 
 def _draw(run: Run, results: list[EpochResult], edition: Edition, output: Path) -> None:
     """Write the nine test images with their labels, and the curves, as PNG."""
-    from ..chapter import plot as plotting
+    from ..chapter.plot import plot_curves, plot_predictions
     from ..dataset.fashion_mnist import get_fashion_mnist_labels
     from ..runs.run import headline
 
     title = f"{run.settings}\n{headline(run.settings.seed, run.train_iter.release)}"
-    images, labels, predicted = run.predict(9)
+    images, *labels = run.predict(9)
     figures = {
-        "predictions.png": plotting.plot_predictions(
-            images,
-            get_fashion_mnist_labels(labels),
-            get_fashion_mnist_labels(predicted),
+        "predictions.png": plot_predictions(
+            images, *map(get_fashion_mnist_labels, labels)
         ),
-        "curves.png": plotting.plot_curves(results, edition.epochs, title),
+        "curves.png": plot_curves(results, edition.epochs, title),
     }
     for name, figure in figures.items():
-        save_figure(figure, output / name, dpi=120, bbox_inches="tight")
+        save_file(output / name, png_of(figure, dpi=120, bbox_inches="tight"))

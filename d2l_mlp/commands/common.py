@@ -1,4 +1,4 @@
-"""What several commands share."""
+"""What several commands share: options, the console, folders, runs over processes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,57 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .. import _compat, _stop
-from .options import whole
+from ..runs.settings import check_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..runs.sweep import Json
 
+console = Console(highlight=False, soft_wrap=True, markup=False)
+
+
+def option(kind: Any, help: str, *names: str, metavar: str = "<number>") -> Any:
+    """Return an option that takes what the type ``kind`` takes, and no other text."""
+    if get_origin(kind) is Literal:
+        metavar = f"<{'|'.join(get_args(kind))}>"
+
+    def parse(text: Any) -> Any:
+        # A default comes as it is.
+        if not isinstance(text, str):
+            return text
+        try:
+            return check_text(kind, text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return typer.Option(*names, parser=parse, metavar=metavar, help=help)
+
+
+def whole(help: str, least: int = 1, most: int | None = None, *names: str) -> Any:
+    """Return an option for a whole number from ``least`` on, to ``most`` if given."""
+    kind = Annotated[int, Field(ge=least, le=most)]
+    return option(kind, help, *names, metavar="<integer>")
+
+
+def flag(name: str, help: str) -> Any:
+    """Return an option that is there or not."""
+    return typer.Option(name, help=help)
+
+
 Root = Annotated[
     Path | None,
     typer.Option(help="Folder to look for the data in first; Gluon's by default."),
 ]
 Jobs = Annotated[int | None, whole("Processes; one a processor by default.")]
-console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 def table_console() -> Console:
@@ -45,6 +76,22 @@ def progress_bar() -> Iterator[Progress]:
         yield bar
 
 
+@contextmanager
+def needing(extra: str, what: str) -> Iterator[None]:
+    """Import in the body what the package's ``extra`` brings, for ``what``.
+
+    Raises:
+        ImportError: it is not installed; says how to install it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"{what} needs the package {error.name}, which is not installed: "
+            f"pip install 'd2l_mlp[{extra}]', or make clean setup"
+        ) from None
+
+
 def check_output(folder: Path, option: str = "--output") -> None:
     """Make the folder and try it, before any work that it could lose."""
     try:
@@ -58,16 +105,6 @@ def check_output(folder: Path, option: str = "--output") -> None:
         ) from None
 
 
-def check_file(path: Path, option: str) -> None:
-    """Try the folder of a file to come; nothing but a file may be there already."""
-    check_output(path.parent, option)
-    if path.exists() and not path.is_file():
-        raise typer.BadParameter(
-            f"found {path}, which is no plain file, expected a file to write",
-            param_hint=option,
-        )
-
-
 def save(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, and say so.
 
@@ -78,11 +115,6 @@ def save(path: Path, content: bytes) -> None:
 
     write_whole(path, content)
     console.print(f"wrote {path}")
-
-
-def save_figure(figure: Figure, path: Path, **options: Any) -> None:
-    """Write a figure as PNG, and say so; ``options`` are those of ``savefig``."""
-    save(path, png_of(figure, **options))
 
 
 def png_of(figure: Figure, **options: Any) -> bytes:
@@ -105,48 +137,44 @@ def how_to_go_on(where: str | Path) -> str:
 
 
 def run_jobs(
-    work: Callable[[Json], Json],
+    train: Callable[..., Json],
     planned: list[Json],
     path: Path,
     jobs: int | None,
-) -> Iterator[Json]:
-    """Yield each job's record, over a progress bar where there is a terminal.
+    root: Path | None,
+) -> list[Json]:
+    """Return each job's record, over a progress bar where there is a terminal.
 
     Args:
-        work: see ``sweep``.
+        train: does a job, given the folder of the data files, see ``sweep``.
         planned: the jobs.
         path: the file of their records, which grows by each that was missing.
         jobs: processes; one a processor by default.
+        root: folder of the data files.
     """
+    from ..runs.jobs import versions
     from ..runs.sweep import count_missing, sweep
 
     jobs = jobs or _compat.count_processors()
+    work = partial(train, root=as_text(root))
     total, missing = count_missing(planned, path)
     console.print(
         f"{total - missing} of {total} runs are in {path}; {missing} to go, "
         f"{jobs} at a time"
     )
     step = max(1, missing // 10)
-    done = missing - total
-    others: set[tuple[tuple[str, str], ...]] = set()
-    words = partial(how_to_go_on, path)
-    with _stop.hint(words), progress_bar() as progress:
+    records = []
+    with _stop.hint(partial(how_to_go_on, path)), progress_bar() as progress:
         task = progress.add_task("", total=missing)
         for record in sweep(work, planned, path, jobs):
-            done += 1
+            records.append(record)
+            done = len(records) - (total - missing)
             if done > 0:
                 progress.advance(task)
                 if progress.disable and (done % step == 0 or done == missing):
                     console.print(f"{done} of {missing} runs")
-            others.add(tuple(record["result"]["versions"].items()))
-            yield record
-    _tell_other_versions(others)
-
-
-def _tell_other_versions(found: set[tuple[tuple[str, str], ...]]) -> None:
-    """Say so if runs were kept that other versions made."""
-    from ..runs.jobs import versions
-
-    for other in sorted(found - {tuple(versions().items())}):
-        made_by = ", ".join(f"{name} {version}" for name, version in other)
-        console.print(f"some kept runs were made by {made_by}")
+    made_by = {tuple(record["result"]["versions"].items()) for record in records}
+    for other in sorted(made_by - {tuple(versions().items())}):
+        text = ", ".join(f"{name} {version}" for name, version in other)
+        console.print(f"some kept runs were made by {text}")
+    return records

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import shlex
 import sys
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,34 +14,28 @@ from .. import _compat
 from .common import (
     Jobs,
     Root,
-    as_text,
     check_output,
     console,
+    flag,
+    option,
     png_of,
     run_jobs,
     save,
     table_console,
+    whole,
 )
-from .options import whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..book import Edition
+    from ..book.editions import Edition
     from ..book.findings import Comparison
     from ..runs.sweep import Json
 
-ALL = "all"
 #: Exit code of --fail-if-rejected; 1 and 2 are errors'.
 REJECTED = 3
-
-
-class Split(str, enum.Enum):
-    """Which parting of the images to run on."""
-
-    OFFICIAL = "official"
-    RESPLIT = "resplit"
-    ALL = ALL
+#: Which parting of the images to run on.
+Split = Literal["official", "resplit", "all"]
 
 
 def compare(
@@ -55,13 +47,11 @@ def compare(
         int, whole("Runs, of seeds 0, 1, 2, …; at least 3.", least=3)
     ] = 30,
     split: Annotated[
-        Split, typer.Option(help="Images parted as published, anew per seed, or both.")
-    ] = Split.ALL,
+        Split, option(Split, "Images parted as published, anew per seed, or both.")
+    ] = "all",
     jobs: Jobs = None,
     ablations: Annotated[int, whole("Runs of each single change.", least=0)] = 0,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="Train without a static graph.")
-    ] = False,
+    plain: Annotated[bool, flag("--plain", "Train without a static graph.")] = False,
     release: Annotated[
         str | None, typer.Option(help="Of the data set, for instance 2017-08-26.")
     ] = None,
@@ -73,7 +63,7 @@ def compare(
         Path, typer.Option(help="Folder for results, report and pictures.")
     ] = Path("output/compare"),
     fail_if_rejected: Annotated[
-        bool, typer.Option("--fail-if-rejected", help="Exit code 3 on a rejection.")
+        bool, flag("--fail-if-rejected", "Exit code 3 on a rejection.")
     ] = False,
 ) -> None:
     """Ask whether printed numbers are one more draw of ours, and if not, why.
@@ -82,8 +72,8 @@ def compare(
     only what is missing.
     """
     _compat.load_mxnet()
-    from ..book import load_editions
     from ..book.comparison import compare as judge
+    from ..book.editions import load_editions
     from ..book.evidence import gather_evidence
     from ..book.figures import draw
     from ..book.runs import train
@@ -107,13 +97,10 @@ def compare(
     console.print(stands_on)
     if seeds < FEWEST_RUNS:
         console.print(f"{seeds} runs can reject nothing: p is at least 1/{seeds + 1}")
-    work = partial(train, root=as_text(root))
-    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
+    records = run_jobs(train, planned, output / "results.jsonl", jobs, root)
     comparison = judge(records, chosen, data.release)
     evidence = gather_evidence(comparison)
-    console.print(
-        "comparing the net with its twins, Gluon's and gluonbook's: an epoch of each"
-    )
+    console.print("comparing the net with Gluon's and gluonbook's: an epoch of each")
     twins = compare_twins(data)
     figures = draw(comparison)
     _write(comparison, evidence, twins, figures, stands_on, output)
@@ -124,12 +111,12 @@ def compare(
 
 def _choose(ids: list[str] | None, known: dict[str, Edition]) -> list[Edition]:
     ids = ids or [next(iter(known))]
-    if ALL in ids:
+    if "all" in ids:
         return list(known.values())
     for id in ids:
         if id not in known:
             raise typer.BadParameter(
-                f"found {id!r}, expected {', '.join(known)} or {ALL}",
+                f"found {id!r}, expected {', '.join(known)} or all",
                 param_hint="--edition",
             )
     return [known[id] for id in dict.fromkeys(ids)]
@@ -148,7 +135,7 @@ def _plan(
     from ..book.runs import OFFICIAL, SPLITS, make_job
     from ..book.variants import AS_PUBLISHED, VARIANTS
 
-    splits = SPLITS if split is Split.ALL else (split.value,)
+    splits = SPLITS if split == "all" else (split,)
     others = [name for name in VARIANTS if name != AS_PUBLISHED]
     kinds = [
         (edition, each, AS_PUBLISHED, seeds) for edition in chosen for each in splits

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import _compat
-from .common import Root
-from .options import whole
+from .common import Root, as_text, needing, whole
 
 
 def demo(
@@ -21,14 +20,9 @@ def demo(
 ) -> None:
     """Serve one run, live, to everyone in the room; the teacher's link controls it."""
     _compat.load_mxnet()
-    try:
+    with needing("web", "the page"):
         from ..classroom.server import end_with_input, serve
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"the page needs the package {error.name}, which is not installed: "
-            "pip install 'd2l_mlp[web]', or make clean setup"
-        ) from None
     if os.environ.get("D2L_MLP_END_WITH_INPUT"):
         end_with_input()
     token = os.environ.get("D2L_MLP_TOKEN", "")
-    serve(host, port, None if root is None else str(root), token)
+    serve(host, port, as_text(root), token)

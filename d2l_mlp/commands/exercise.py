@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +11,20 @@ from .. import _compat
 from .common import (
     Jobs,
     Root,
-    as_text,
     check_output,
     console,
+    png_of,
     run_jobs,
-    save_figure,
+    save,
     table_console,
+    whole,
 )
-from .options import whole
 from .search import exercise_4
 
 app = typer.Typer(no_args_is_help=True, help="Answer one of the chapter's exercises.")
 
 Seeds = Annotated[int, whole("Runs of each kind: seeds 0, 1, …")]
-Epochs = Annotated[int, whole("Of each run.", name="--num-epochs")]
+Epochs = Annotated[int, whole("Of each run.", 1, None, "--num-epochs")]
 Output = Annotated[
     Path | None,
     typer.Option(help="Folder for results and figure; output/exercise-N by default."),
@@ -78,11 +77,10 @@ def _answer(
     stands_on = headline(f"0 to {num_seeds - 1}" if num_seeds > 1 else 0, release)
     console.print(stands_on)
     planned = make_jobs(study, num_epochs, seeds, release)
-    work = partial(train, root=as_text(root))
-    records = list(run_jobs(work, planned, output / "results.jsonl", jobs))
+    records = run_jobs(train, planned, output / "results.jsonl", jobs, root)
     rows = summarise(study, records, num_epochs, seeds)
     wide = table_console()
     wide.print(table(study, rows))
     for line in answer(study, rows):
         console.print(line)
-    save_figure(draw(study, rows, stands_on), output / "figure.png")
+    save(output / "figure.png", png_of(draw(study, rows, stands_on)))

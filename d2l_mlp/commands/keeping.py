@@ -1,4 +1,4 @@
-"""--checkpoint and --resume, of the commands that train one run."""
+"""--checkpoint, --resume and --save, of the command that trains one run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import _stop
-from .common import check_output, console
+from .common import check_output, console, flag
 
 if TYPE_CHECKING:
     from ..chapter.results import EpochResult
@@ -20,9 +20,7 @@ Checkpoint = Annotated[
     Path | None,
     typer.Option(file_okay=False, help="Folder to keep the run in, after each epoch."),
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the folder of --checkpoint.")
-]
+Resume = Annotated[bool, flag("--resume", "Go on from the folder of --checkpoint.")]
 
 
 def check_checkpoint(folder: Path | None, resume: bool) -> None:
@@ -34,6 +32,16 @@ def check_checkpoint(folder: Path | None, resume: bool) -> None:
             f"found {folder or 'no --checkpoint'}, expected the folder of the run "
             "that is to go on",
             param_hint="--resume",
+        )
+
+
+def check_file(path: Path, option: str) -> None:
+    """Try the folder of a file to come; nothing but a file may be there already."""
+    check_output(path.parent, option)
+    if path.exists() and not path.is_file():
+        raise typer.BadParameter(
+            f"found {path}, which is no plain file, expected a file to write",
+            param_hint=option,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .book import book
-from .options import KVStore, whole
+from .common import whole
 
 BOOK = "book"
 _book = typer.Typer(add_completion=False)
@@ -48,6 +48,6 @@ def launch(
     # Once here, so that a mistake is told of once, before any process is started.
     typer.main.get_command(_book).make_context(BOOK, command[1:])
     if not any(word.partition("=")[0] == "--kvstore" for word in command):
-        command = [*command, "--kvstore", KVStore.DIST_SYNC.value]
+        command = [*command, "--kvstore", "dist_sync"]
     program = [sys.executable, "-m", __package__.partition(".")[0]]
     raise typer.Exit(start(program + command, num_workers, num_servers, hosts, host_ip))

@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import _compat
-from .common import console
-from .options import whole
+from .common import console, whole
 
 
 def predict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +16,15 @@ from .common import (
     as_text,
     check_output,
     console,
+    flag,
     how_to_go_on,
+    needing,
+    png_of,
     progress_bar,
-    save_figure,
+    run_jobs,
+    save,
+    whole,
 )
-from .final import count_tests, train_and_test
-from .options import whole
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +37,7 @@ if TYPE_CHECKING:
 def exercise_4(
     trials: Annotated[int, whole("Settings to try in all.")] = 60,
     regularise: Annotated[
-        bool, typer.Option("--regularise", help="With dropout and weight decay.")
+        bool, flag("--regularise", "With dropout and weight decay.")
     ] = False,
     seeds: Annotated[
         int, whole("Final runs of the chosen setting; 0 for none.", least=0)
@@ -63,23 +67,20 @@ def exercise_4(
     training images. Trials are kept as they end; the same command goes on.
     """
     _compat.load_mxnet()
-    try:
+    with needing("search", "the search"):
+        from ..exercises.outcome import final_accuracies, make_final_jobs, to_json
         from ..exercises.search_figures import draw
         from ..exercises.space import PLAIN, REGULARISED
         from ..exercises.storage import storage_errors
         from ..exercises.trials import Place
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"the search needs the package {error.name}, which is not installed: "
-            "pip install 'd2l_mlp[search]', or make clean setup"
-        ) from None
     from ..dataset.fashion_mnist import load_fashion_mnist
+    from ..exercises.studies import train
     from ..runs.run import headline
     from ..runs.sweep import alone
 
     name = "regularised" if regularise else "plain"
-    suffix = "-regularised" if regularise else ""
-    output = output or Path(f"output/exercise-4{suffix}")
+    space = REGULARISED if regularise else PLAIN
+    output = output or Path(f"output/exercise-4{'-regularised' if regularise else ''}")
     check_output(output)
     release = load_fashion_mnist(root).release
     stands_on = headline("of each trial: its number", release)
@@ -87,22 +88,31 @@ def exercise_4(
     place = Place(study or name, output / "search.journal", storage, heartbeat)
     workers = jobs or _compat.count_processors()
     with alone(output / "search"):
-        space = REGULARISED if regularise else PLAIN
-        study_found = _search(place, space, trials, workers, release, root)
-        # Told within the lock: what is said is of the trials that are there.
+        searched = _search(place, space, trials, workers, release, root)
+        # Within the lock: what is said is of the trials that are there.
         with storage_errors(place.text):
-            found = _tell(study_found)
-            for figure_name, figure in draw(study_found, stands_on).items():
-                save_figure(figure, output / f"{figure_name}.png")
-            if seeds:
-                facts = {
-                    "headline": stands_on,
-                    "study": place.name,
-                    "space": name,
-                    "tests": count_tests(study_found, found),
-                }
-    if seeds:
-        train_and_test(found, facts, range(seeds), release, jobs, root, output)
+            found = _tell(searched)
+            for figure_name, figure in draw(searched, stands_on).items():
+                save(output / f"{figure_name}.png", png_of(figure))
+            num_tests = _count_tests(searched, found) if seeds else 0
+    if not seeds:
+        return
+    console.print("the chosen setting on all training images:")
+    planned = make_final_jobs(found.chosen, range(seeds), release)
+    records = run_jobs(train, planned, output / "final.jsonl", jobs, root)
+    accuracies = final_accuracies(records)
+    facts = {
+        "headline": stands_on,
+        "study": place.name,
+        "space": name,
+        "tests": num_tests,
+    }
+    contents = to_json(found, accuracies, facts)
+    runs = "1 seed" if len(accuracies) == 1 else f"{len(accuracies)} seeds"
+    each = ", ".join(f"{value:.4f}" for value in accuracies)
+    console.print(f"test accuracy {contents['test_accuracy']} over {runs} ({each})")
+    console.print(f"to repeat the first: {found.command}")
+    save(output / "search.json", (json.dumps(contents, indent=1) + "\n").encode())
 
 
 def _search(
@@ -122,8 +132,7 @@ def _search(
     done = len(study.get_trials(states=ENDED))
     console.print(f"{done} of {num_trials} trials have ended; {workers} at a time here")
     where = place.path if place.url is None else "the database"
-    words = partial(how_to_go_on, where)
-    with _stop.hint(words), progress_bar() as progress:
+    with _stop.hint(partial(how_to_go_on, where)), progress_bar() as progress:
         task = progress.add_task("", total=num_trials, completed=done)
         for trial in search(place, space, num_trials, workers, release, as_text(root)):
             console.print(describe(trial))
@@ -144,3 +153,20 @@ def _tell(study: optuna.Study) -> Found:
     for trial in found.best:
         console.print(describe(trial))
     return found
+
+
+def _count_tests(study: optuna.Study, found: Found) -> int:
+    """Note that the test set is read for the chosen setting; return for how many."""
+    from ..runs.jobs import to_json
+
+    chosen = to_json(found.chosen)
+    tested = study.user_attrs.get("tested", [])
+    if chosen not in tested:
+        tested = [*tested, chosen]
+        study.set_user_attr("tested", tested)
+    if len(tested) > 1:
+        console.print(
+            f"the test set is now read for {len(tested)} settings of this search: the "
+            "best of several tests is no longer an honest one"
+        )
+    return len(tested)

@@ -30,7 +30,7 @@ class Space:
         num_layers: hidden layers, from one to this many.
         units: of a layer; each layer has its own.
         batch_size: images a batch.
-        schedule: how the learning rate falls, see ``run.SCHEDULES``.
+        schedule: how the learning rate falls, see ``Settings``.
         scale: of the initial weights, see ``model.init_params``.
         dropout: smallest and largest; None to use none.
         wd: weight decay, smallest and largest, drawn on a logarithmic scale; None to

@@ -28,7 +28,7 @@ def to_json(settings: Settings) -> Json:
 
 def from_json(settings: Json) -> Settings:
     """Return the settings that ``to_json`` was given."""
-    return Settings(**settings | {"num_hiddens": tuple(settings["num_hiddens"])})
+    return Settings(**settings)
 
 
 def train(run: Run, timed: bool = False) -> Json:

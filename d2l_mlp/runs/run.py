@@ -17,12 +17,11 @@ import numpy as np
 from mxnet import gluon, nd
 
 from .. import _values
-from ..chapter.model import Loss, Net, gluon_twin, init_params, load_params, make_net
+from ..chapter.model import Loss, Net, draw_params, net_of, set_params, twin_of
 from ..chapter.results import BatchResult, EpochResult
 from ..chapter.step import LearningRate, seed_everything
 from ..dataset.fashion_mnist import BatchLoader, load_data_fashion_mnist
 from ..static_graph.training import train_epochs
-from .schedules import SCHEDULES as SCHEDULES
 from .schedules import make_schedule as make_schedule
 from .settings import Settings as Settings
 from .settings import describe_layers as describe_layers
@@ -72,12 +71,12 @@ class Run:
             data = load_data_fashion_mnist(settings.batch_size)
         self.train_iter, self.test_iter = _check_data(data)
         seed_everything(settings.seed)
-        self.params = init_params(settings.num_hiddens, scale=settings.scale)
-        self.net: Net = make_net(self.params, settings.dropout)
+        self.params = draw_params((784, *settings.num_hiddens, 10), settings.scale)
+        self.net: Net = net_of(self.params, settings.dropout)
         self.loss: Loss = gluon.loss.SoftmaxCrossEntropyLoss()
         self.lr = self._schedule()
         if settings.use_gluon:
-            self.net = gluon_twin(self.params, settings.dropout)
+            self.net = twin_of(self.params, settings.dropout)
         self.earlier: list[EpochResult] = []
 
     def epochs(
@@ -160,7 +159,7 @@ class Run:
         for param, array in zip(self.params, arrays, strict=True):
             param[:] = array
         if self.settings.use_gluon:
-            load_params(self.net, self.params)
+            set_params(self.net, self.params)
 
     def predict(self, n: int = 9) -> tuple[nd.NDArray, np.ndarray, np.ndarray]:
         """Return the first ``n`` test images, their labels and the net's answers.

@@ -6,10 +6,10 @@ import re
 import resource
 import subprocess
 import sys
+from typing import get_args
 
-from d2l_mlp.commands import options
+from d2l_mlp.commands.book import KVStore
 from d2l_mlp.distributed.workers import KINDS
-from d2l_mlp.runs.run import SCHEDULES
 
 import pytest
 
@@ -125,9 +125,8 @@ def test_a_damaged_file_is_warned_of_in_a_line(tmp_path):
     assert instead.startswith("warning: ") and "; using /" in instead
 
 
-def test_options_offer_what_there_is():
-    assert [each.value for each in options.Schedule] == list(SCHEDULES)
-    assert [each.value for each in options.KVStore] == list(KINDS)
+def test_kvstore_offers_what_there_is():
+    assert get_args(KVStore) == tuple(KINDS)
 
 
 def test_a_picture_for_which_there_is_no_room_is_named(tmp_path):

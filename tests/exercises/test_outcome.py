@@ -51,7 +51,7 @@ def test_the_command_repeats_the_settings(found, seed):
     assert (asked["num_epochs"] or 10) == found.num_epochs
     assert asked["batch_size"] == found.batch_size
     assert asked["scale"] == found.scale
-    assert asked["schedule"].value == found.schedule
+    assert asked["schedule"] == found.schedule
     assert (asked["dropout"], asked["wd"]) == (found.dropout, found.wd)
 
 

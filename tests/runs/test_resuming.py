@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from typing import get_args
 
 from d2l_mlp.chapter import model as models
 from d2l_mlp.dataset import fashion_mnist as data
@@ -9,7 +10,8 @@ from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs import resuming
 from d2l_mlp.runs.checkpoint import CheckpointError
 from d2l_mlp.runs.resuming import kept_epochs, made_of, restore, take
-from d2l_mlp.runs.run import SCHEDULES, Run, Settings
+from d2l_mlp.runs.run import Run
+from d2l_mlp.runs.settings import Schedule, Settings
 
 import numpy as np
 import pytest
@@ -101,7 +103,7 @@ def test_schedule_dropout_and_weight_decay_go_on(make, tmp_path, kind):
     hold(make, tmp_path, (1, 3), **KINDS[kind], **CHANGES)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", get_args(Schedule))
 def test_a_run_that_had_ended_is_told_again_whatever_its_schedule(
     make, tmp_path, schedule
 ):
