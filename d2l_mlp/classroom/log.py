@@ -30,13 +30,10 @@ class Log:
         self._news = asyncio.Event()
         self._start = 0
 
-    def __len__(self) -> int:
-        return len(self._chunks)
-
     def append(self, event: dict[str, Any]) -> None:
         """Add an event, a dictionary with its ``type``, and wake the viewers.
 
-        Who comes after a ``reset`` is sent nothing of what was before it.
+        A viewer that comes after a ``reset`` is sent nothing from before it.
         """
         data = json.dumps(event, separators=(",", ":"), allow_nan=False)
         number = len(self._chunks)
@@ -61,8 +58,8 @@ class Log:
     ) -> AsyncIterator[bytes]:
         """Yield every event after ``last_event_id``, then each as it comes.
 
-        Several at a time, at most one chunk in ``pause`` seconds. Who cannot keep up
-        misses points of a curve, and nothing else.
+        Several at a time, at most one chunk in ``pause`` seconds. A viewer that cannot
+        keep up misses points of a curve, and nothing else.
         """
         position, first = self.position(last_event_id), True
         while True:

@@ -1,4 +1,4 @@
-"""The room: one run at a time in a process of its own, its events, its latest look."""
+"""The room: one run at a time in a process of its own, its events and parameters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import threading
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ class Conflict(RuntimeError):
 
 
 class Room:
-    """Starts runs, passes commands on, and keeps what they tell.
+    """Starts runs, passes commands on to them, and keeps what they report.
 
     Its methods are for the event loop's thread; a thread of its own reads from the run
     and never waits for a viewer.
@@ -38,7 +39,6 @@ class Room:
         log: everything that viewers are sent.
         state: ``"idle"``, ``"starting"``, ``"running"`` or ``"paused"``.
         number: of the latest run, from 1.
-        settings: its settings.
         look: its parameters as last looked at, ``[W1, b1, ...]``, and a number that
             rises with each look; no parameters before the first one.
     """
@@ -47,11 +47,10 @@ class Room:
         self.log = Log()
         self.state = "idle"
         self.number = 0
-        self.settings = RunSettings()
         self.look: tuple[int, list[np.ndarray]] = (0, [])
         self._root = root
         self._reset = self._stopping = False
-        self._process: multiprocessing.process.BaseProcess | None = None
+        self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._reader: threading.Thread | None = None
         # So that a page which meets another server than before learns of it.
@@ -84,13 +83,13 @@ class Room:
         self._connection, self._process = ours, process
         self._stopping = False
         self.number += 1
-        self.settings, self.state = settings, "starting"
+        self.state = "starting"
         self.log.append(
             {"type": "start", "run": self.number, "settings": settings.model_dump()}
         )
         self._reader = threading.Thread(
             target=self._read,
-            args=(self._connection, self._process, asyncio.get_running_loop()),
+            args=(ours, process, asyncio.get_running_loop()),
             daemon=True,
         )
         self._reader.start()
@@ -123,10 +122,9 @@ class Room:
 
     def close(self) -> None:
         """End the run, if there is one, and wait for it."""
-        if self._process is not None and self._process.is_alive():
-            if self._connection is not None:
-                with contextlib.suppress(OSError):
-                    self._connection.send({"action": "stop"})
+        if self._process and self._connection and self._process.is_alive():
+            with contextlib.suppress(OSError):
+                self._connection.send({"action": "stop"})
             self._process.join(PATIENCE)
             self._process.kill()
         if self._reader is not None:
@@ -135,10 +133,10 @@ class Room:
     def _read(
         self,
         connection: Connection,
-        process: multiprocessing.process.BaseProcess,
+        process: BaseProcess,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Take what the run tells to the event loop, until it ends or dies."""
+        """Pass the run's events to the event loop, until it ends or dies."""
         ended = False
         while True:
             try:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -22,23 +21,12 @@ if TYPE_CHECKING:
     from IPython.display import IFrame
 
 
-@dataclass(frozen=True)
-class Links:
-    """Addresses of the page, the teacher's with the token."""
-
-    student: str
-    teacher: str
-
-
-def make_links(host: str, port: int, token: str) -> Links:
-    """Return the addresses under which a server on ``host`` is reached."""
-    address = host
-    if host in ("0.0.0.0", "::"):
-        address = own_address()
-    if ":" in address:
-        address = f"[{address}]"
-    student = f"http://{address}:{port}/"
-    return Links(student, f"{student}#token={token}")
+def make_link(host: str, port: int) -> str:
+    """Return the address at which a server on ``host`` is reached."""
+    address = own_address() if host in ("0.0.0.0", "::") else host
+    return (
+        f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+    )
 
 
 def own_address() -> str:
@@ -78,10 +66,10 @@ def serve(host: str, port: int, root: str | None = None, token: str = "") -> Non
     """Serve the page until interrupted, and print its links."""
     listener = open_socket(host, port)
     token = token or secrets.token_urlsafe(16)
-    links = make_links(host, listener.getsockname()[1], token)
-    app = create_app(token, links.student, root)
-    print(f"teacher:  {links.teacher}")
-    print(f"students: {links.student}", flush=True)
+    link = make_link(host, listener.getsockname()[1])
+    app = create_app(token, link, root)
+    print(f"teacher:  {link}#token={token}")
+    print(f"students: {link}", flush=True)
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -97,9 +85,8 @@ def serve(host: str, port: int, root: str | None = None, token: str = "") -> Non
 def _allow_many_files() -> None:
     """Let a class have a connection each: often 1024 files are allowed, and no more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or hard > soft:
-        most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+    most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end_with_input() -> None:
@@ -151,7 +138,7 @@ def show(height: int = 900, root: str | None = None) -> IFrame:
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                link = make_links("127.0.0.1", port, token).teacher
+                link = f"{make_link('127.0.0.1', port)}#token={token}"
                 return IFrame(link, width="100%", height=height)
         time.sleep(0.1)
     raise RuntimeError(

@@ -14,11 +14,10 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 
-from ..book.editions import load_editions
+from ..book.editions import CHAPTER, load_editions
 from ..dataset.fashion_mnist import TEXT_LABELS, FashionMNIST
 from . import pictures
 from .room import Room
-from .settings import RunSettings
 
 #: Viewers at a time.
 MOST_VIEWERS = 2000
@@ -29,8 +28,6 @@ class State(BaseModel):
 
     state: str
     run: int
-    settings: RunSettings
-    events: int
     student_link: str
 
 
@@ -66,19 +63,12 @@ def watching_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRou
 
     @router.get("/api/state")
     async def state() -> State:
-        return State(
-            state=room.state,
-            run=room.number,
-            settings=room.settings,
-            events=len(room.log),
-            student_link=student_link,
-        )
+        return State(state=room.state, run=room.number, student_link=student_link)
 
     @router.get("/api/book")
     async def book() -> dict[str, Any]:
         """Return what the book printed: rows of loss, train and test accuracy."""
-        chapter = next(iter(load_editions().values()))
-        return {"title": "the chapter", "epochs": chapter.epochs}
+        return {"epochs": load_editions()[CHAPTER].epochs}
 
     @router.get("/api/labels")
     async def labels() -> dict[str, Any]:

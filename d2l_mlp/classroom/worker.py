@@ -1,4 +1,4 @@
-"""The run, in a process of its own: iterates the one loop and tells of it.
+"""The run, in a process of its own: iterates the one loop and reports on it.
 
 Everything goes through one connection: commands in, dictionaries out. Each of these
 has a ``type``: ``batch``, ``epoch``, ``lr``, ``state``, ``look`` (the parameters, for
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..chapter.results import BatchResult, EpochResult, TrainingDiverged
-from ..dataset.fashion_mnist import BatchLoader, load_fashion_mnist, make_loaders
+from ..dataset.fashion_mnist import load_fashion_mnist, make_loaders
 from ..runs.run import Run
 from .settings import RunSettings
 
@@ -39,7 +39,7 @@ def work(
     try:
         data = load_fashion_mnist(root)
         run = Run(asked.to_settings(), make_loaders(data, asked.batch_size))
-        Teller(run, asked, paused, connection).tell()
+        Reporter(run, asked, paused, connection).report()
     except _Stopped:
         connection.send({"type": "end", "reason": "stopped"})
     except TrainingDiverged as error:
@@ -52,8 +52,8 @@ def work(
         raise
 
 
-class Teller:
-    """Tells of a run as it goes, and does as it is told.
+class Reporter:
+    """Trains a run, reports on it as it goes, and obeys the teacher's commands.
 
     Args:
         run: the run.
@@ -71,28 +71,35 @@ class Teller:
         self.to_epoch_end = self.to_batch_end = False
         self.updates = 0
         self.losses: list[float] = []
-        self.told = self.looked = self.waited = 0.0
+        self.sent = self.looked = self.waited = 0.0
         self.epoch = 1
         self.sync: Callable[[], None] = lambda: None
         self.batches = len(run.train_iter)
 
-    def tell(self) -> None:
-        """Run to the end."""
+    def report(self) -> None:
+        """Train to the end."""
         self._look()
         self._obey()
         for result in self.run.epochs(self._on_batch, lambda num_update: self.lr):
-            self._tell_batches()
-            self.connection.send(self._describe(result))
+            self._send_point()
+            self._send("epoch", **self._describe(result))
             self._look()
             self.epoch = result.epoch + 1
             if self.to_epoch_end:
                 self.to_epoch_end, self.paused = False, True
             if result.epoch < self.asked.num_epochs:
-                # What the parameters are has been shown.
+                # The parameters have just been sent.
                 self.sync = lambda: None
                 self._obey()
             self.waited = 0.0
-        self.connection.send({"type": "end", "reason": "done"})
+        self._send("end", reason="done")
+
+    def _send(self, kind: str, **facts: Any) -> None:
+        self.connection.send({"type": kind} | facts)
+
+    def _x(self) -> float:
+        """Return how many epochs have passed, as the charts' axis has it."""
+        return round(self.updates / self.batches, 4)
 
     def _on_batch(self, batch: BatchResult) -> None:
         self.updates += 1
@@ -101,38 +108,32 @@ class Teller:
         if self.to_batch_end:
             self.to_batch_end, self.paused = False, True
         self.epoch, self.sync = batch.epoch, batch.sync
-        if now - self.told >= POINT:
-            self._tell_batches()
+        if now - self.sent >= POINT:
+            self._send_point()
         if now - self.looked >= LOOK:
             self.sync()
             self._look()
         # Waits between epochs are in no epoch's seconds anyway.
         self.waited += self._obey(self.asked.seconds_per_epoch / self.batches)
 
-    def _tell_batches(self) -> None:
+    def _send_point(self) -> None:
         """Send a point: the mean loss of the batches since the last one."""
         if self.losses:
-            loss = float(np.mean(self.losses))
-            self.connection.send(
-                {
-                    "type": "batch",
-                    "epoch": self.epoch,
-                    "x": round(self.updates / self.batches, 4),
-                    "loss": round(loss, 4) if np.isfinite(loss) else None,
-                }
-            )
+            mean = float(np.mean(self.losses))
+            loss = round(mean, 4) if np.isfinite(mean) else None
+            self._send("batch", epoch=self.epoch, x=self._x(), loss=loss)
         self.losses.clear()
-        self.told = time.monotonic()
+        self.sent = time.monotonic()
 
     def _look(self) -> None:
-        params = [param.asnumpy() for param in self.run.params]
-        self.connection.send({"type": "look", "params": params})
+        self._send("look", params=[param.asnumpy() for param in self.run.params])
         self.looked = time.monotonic()
 
     def _describe(self, result: EpochResult) -> Event:
-        """Return what an epoch ends with, by how the test images fared."""
-        loss, accuracy = result.train_loss, result.train_accuracy
-        scores, labels = self._scores()
+        """Return an epoch's numbers, and how the net does on the test images."""
+        test = self.run.test_iter
+        labels = test.labels
+        scores = np.concatenate([self.run.net(X).asnumpy() for X, _ in test])
         # Parameters may overflow in the very last update, which no loss shows.
         scores = np.nan_to_num(scores)
         predicted = scores.argmax(axis=1)
@@ -143,13 +144,12 @@ class Teller:
         wrong = np.flatnonzero(predicted != labels)
         gallery = wrong[np.argsort(-sure[wrong], kind="stable")][:GALLERY]
         return {
-            "type": "epoch",
             "epoch": result.epoch,
             "x": result.epoch,
-            "train_loss": round(loss, 4),
-            "train_accuracy": round(accuracy, 4),
+            "train_loss": round(result.train_loss, 4),
+            "train_accuracy": round(result.train_accuracy, 4),
             "test_accuracy": round(result.test_accuracy, 4),
-            # Without what it was made to wait.
+            # Without the time that it was made to wait.
             "seconds": round(result.seconds - self.waited, 3),
             "predicted": predicted[:SHOWN].tolist(),
             "confusion": confusion.tolist(),
@@ -164,34 +164,28 @@ class Teller:
             ],
         }
 
-    def _scores(self) -> tuple[np.ndarray, np.ndarray]:
-        test: BatchLoader = self.run.test_iter
-        scores = [self.run.net(X).asnumpy() for X, _ in test]
-        return np.concatenate(scores), test.labels
-
     def _obey(self, wait: float = 0.0) -> float:
-        """Take up commands; wait for one while paused, else ``wait`` seconds.
+        """Obey commands; wait for one while paused, else for ``wait`` seconds.
 
-        Returns:
-            Seconds that it took.
+        Returns the seconds that this took.
         """
         start = time.monotonic()
         until = start + wait
-        said = False
+        reported = False
         while True:
-            if self.paused and not said:
-                # What is shown meanwhile is how things stand.
-                self._tell_batches()
+            if self.paused and not reported:
+                # Meanwhile the page shows the state as of now.
+                self._send_point()
                 self.sync()
                 self._look()
-                self.connection.send({"type": "state", "state": "paused"})
-                said = True
+                self._send("state", state="paused")
+                reported = True
             timeout = None if self.paused else max(0.0, until - time.monotonic())
             if not self.connection.poll(timeout):
                 break
             self._take(self.connection.recv())
-            if said and not self.paused:
-                self.connection.send({"type": "state", "state": "running"})
+            if reported and not self.paused:
+                self._send("state", state="running")
                 break
         return time.monotonic() - start
 
@@ -201,8 +195,7 @@ class Teller:
             raise _Stopped
         if action == "lr":
             self.lr = command["lr"]
-            x = round(self.updates / self.batches, 4)
-            self.connection.send({"type": "lr", "x": x, "lr": self.lr})
+            self._send("lr", x=self._x(), lr=self.lr)
         elif action == "pause":
             self.paused = True
         else:
