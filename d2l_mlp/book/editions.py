@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from .. import _files, _values
 from ..chapter.results import EpochResult
-from ..runs.settings import Metric, Settings
+from ..runs.settings import BatchSize, LearningRate, Metric, NumHiddens, Settings
 
 CHAPTER = "chapter"
 LINEAR = "softmax-zh-2018-12"
@@ -80,10 +80,10 @@ class _Entry(BaseModel):
     id: Annotated[str, Field(min_length=1)]
     title: str
     source: str
-    train_metric: Literal["batch", "sample"]
-    hidden_units: tuple[PositiveInt, ...]
-    batch_size: PositiveInt
-    lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    train_metric: Metric
+    hidden_units: NumHiddens
+    batch_size: BatchSize
+    lr: LearningRate
     epochs: Annotated[tuple[tuple[Loss, Accuracy, Accuracy], ...], Field(min_length=1)]
 
 

@@ -52,7 +52,7 @@ def make_job(
 
 def train(job: Json, root: str | None = None) -> Json:
     """Train as ``job`` says. See ``jobs.train`` for what is returned."""
-    settings = jobs.from_json(job["settings"])
+    settings = Settings(**job["settings"])
     data = jobs.load(root, job["release"])
     if job["split"] == RESPLIT:
         data = resplit(data, settings.seed)

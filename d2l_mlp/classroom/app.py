@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from ..dataset.fashion_mnist import load_fashion_mnist
 from ..dataset.photo import MOST_BYTES
 from .predicting import SECONDS, predicting_routes
 from .room import Room
-from .teaching import teaching_routes
-from .watching import watching_routes
+from .routes import teachers_routes, viewers_routes
 
 STATIC = Path(__file__).with_name("static")
 #: Scripts and all else from here alone; Plotly sets styles of elements. Notebooks on
@@ -51,12 +49,11 @@ def create_app(token: str, student_link: str, root: str | None = None) -> FastAP
         yield
         room.close()
 
-    app = FastAPI(
-        title="d2l_mlp classroom", lifespan=lifespan, docs_url=None, redoc_url=None
-    )
+    title = "d2l_mlp classroom"
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.middleware("http")(_guard)
-    app.include_router(watching_routes(room, load_fashion_mnist(root), student_link))
-    app.include_router(teaching_routes(room, token))
+    app.include_router(viewers_routes(room, load_fashion_mnist(root), student_link))
+    app.include_router(teachers_routes(room, token))
     app.include_router(predicting_routes(room))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
@@ -65,12 +62,9 @@ def create_app(token: str, student_link: str, root: str | None = None) -> FastAP
         return FileResponse(STATIC / "index.html")
 
     @app.get("/plotly.js", include_in_schema=False)
-    def plotly() -> Response:
-        return Response(
-            _plotly(),
-            media_type="text/javascript",
-            headers={"Cache-Control": "max-age=86400"},
-        )
+    def plotly() -> FileResponse:
+        path = resources.files("plotly") / "package_data" / "plotly.min.js"
+        return FileResponse(str(path), headers={"Cache-Control": "max-age=86400"})
 
     return app
 
@@ -88,29 +82,19 @@ async def _guard(
 
 async def _refuse_size(request: Request) -> Response | None:
     """Return an answer to a body that is too large, or of unknown length for JSON."""
-    length = request.headers.get("Content-Length", "")
-    if length.isdigit() and int(length[:20]) > MOST_BYTES:
-        if int(length[:20]) < 4 * MOST_BYTES:
-            await _drop_body(request)
-        detail = f"body: found {length[:20]} bytes, expected at most {MOST_BYTES}"
-        return JSONResponse({"detail": detail}, 413)
-    chunked = "Transfer-Encoding" in request.headers
-    if chunked and request.url.path != "/api/predict":
-        await _drop_body(request)
-        return JSONResponse({"detail": "body: expected its Content-Length"}, 411)
-    return None
-
-
-async def _drop_body(request: Request) -> None:
-    """Take in what is refused: who is cut off while sending is not shown the answer."""
+    length = request.headers.get("Content-Length", "")[:20]
+    if length.isdigit() and int(length) > MOST_BYTES:
+        status = 413
+        detail = f"body: found {length} bytes, expected at most {MOST_BYTES}"
+    elif "Transfer-Encoding" in request.headers and request.url.path != "/api/predict":
+        status, detail = 411, "body: expected its Content-Length"
+    else:
+        return None
+    # A browser that is cut off while it sends does not show the answer.
     left = 4 * MOST_BYTES
     with anyio.move_on_after(SECONDS), contextlib.suppress(ClientDisconnect):
         async for chunk in request.stream():
             left -= len(chunk)
             if left < 0:
-                return
-
-
-@lru_cache
-def _plotly() -> bytes:
-    return (resources.files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+                break
+    return JSONResponse({"detail": detail}, status)

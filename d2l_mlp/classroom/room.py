@@ -11,6 +11,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
+from fastapi import HTTPException
 
 from .. import _stop
 from ..runs.sweep import one_thread
@@ -22,8 +23,11 @@ from .worker import work
 PATIENCE = 5.0
 
 
-class Conflict(RuntimeError):
-    """What is asked for does not go with the state of the run."""
+class Conflict(HTTPException):
+    """A request that does not go with the state of the run."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(409, detail)
 
 
 class Room:
@@ -68,7 +72,7 @@ class Room:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(
             target=work,
-            args=(settings.model_dump(), paused, self._root, theirs),
+            args=(settings, paused, self._root, theirs),
             daemon=True,
         )
         try:

@@ -1,8 +1,8 @@
 """The run, in a process of its own: iterates the one loop and reports on it.
 
-Everything goes through one connection: commands in, dictionaries out. Each of these
-has a ``type``: ``batch``, ``epoch``, ``lr``, ``state``, ``look`` (the parameters, for
-pictures and predictions), and at the end ``end`` with its ``reason``.
+Commands come in and dictionaries go out by one connection. Each of these has a
+``type``: ``batch``, ``epoch``, ``lr``, ``state``, ``look`` (the parameters, for
+pictures and predictions), and at last ``end`` with its ``reason``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from ..chapter.results import BatchResult, EpochResult, TrainingDiverged
 from ..dataset.fashion_mnist import load_fashion_mnist, make_loaders
@@ -24,18 +25,15 @@ POINT, LOOK = 0.1, 1.0
 #: Test images with their predicted label; the gallery's size.
 SHOWN, GALLERY = 9, 12
 
-Event = dict[str, Any]
-
 
 class _Stopped(Exception):
     pass
 
 
 def work(
-    settings: dict[str, Any], paused: bool, root: str | None, connection: Connection
+    asked: RunSettings, paused: bool, root: str | None, connection: Connection
 ) -> None:
-    """Train as ``settings`` (of ``RunSettings``) say; the process's whole life."""
-    asked = RunSettings(**settings)
+    """Train as ``asked``; the process's whole life."""
     try:
         data = load_fashion_mnist(root)
         run = Run(asked.to_settings(), make_loaders(data, asked.batch_size))
@@ -66,9 +64,9 @@ class Reporter:
         self, run: Run, asked: RunSettings, paused: bool, connection: Connection
     ) -> None:
         self.run, self.asked, self.connection = run, asked, connection
-        self.lr = asked.lr
-        self.paused = paused
-        self.to_epoch_end = self.to_batch_end = False
+        self.lr, self.paused = asked.lr, paused
+        # "batch" or "epoch", to pause at its end; or another command.
+        self.step = ""
         self.updates = 0
         self.losses: list[float] = []
         self.sent = self.looked = self.waited = 0.0
@@ -85,8 +83,7 @@ class Reporter:
             self._send("epoch", **self._describe(result))
             self._look()
             self.epoch = result.epoch + 1
-            if self.to_epoch_end:
-                self.to_epoch_end, self.paused = False, True
+            self._pause_after("epoch")
             if result.epoch < self.asked.num_epochs:
                 # The parameters have just been sent.
                 self.sync = lambda: None
@@ -104,10 +101,9 @@ class Reporter:
     def _on_batch(self, batch: BatchResult) -> None:
         self.updates += 1
         self.losses.append(batch.loss)
-        now = time.monotonic()
-        if self.to_batch_end:
-            self.to_batch_end, self.paused = False, True
+        self._pause_after("batch")
         self.epoch, self.sync = batch.epoch, batch.sync
+        now = time.monotonic()
         if now - self.sent >= POINT:
             self._send_point()
         if now - self.looked >= LOOK:
@@ -129,7 +125,7 @@ class Reporter:
         self._send("look", params=[param.asnumpy() for param in self.run.params])
         self.looked = time.monotonic()
 
-    def _describe(self, result: EpochResult) -> Event:
+    def _describe(self, result: EpochResult) -> dict[str, Any]:
         """Return an epoch's numbers, and how the net does on the test images."""
         test = self.run.test_iter
         labels = test.labels
@@ -137,10 +133,8 @@ class Reporter:
         # Parameters may overflow in the very last update, which no loss shows.
         scores = np.nan_to_num(scores)
         predicted = scores.argmax(axis=1)
-        confusion = np.zeros((10, 10), int)
-        np.add.at(confusion, (labels, predicted), 1)
-        e = np.exp(scores - scores.max(axis=1, keepdims=True))
-        sure = e.max(axis=1) / e.sum(axis=1)
+        confusion = np.bincount(10 * labels + predicted, minlength=100)
+        sure = softmax(scores, axis=1).max(axis=1)
         wrong = np.flatnonzero(predicted != labels)
         gallery = wrong[np.argsort(-sure[wrong], kind="stable")][:GALLERY]
         return {
@@ -152,7 +146,7 @@ class Reporter:
             # Without the time that it was made to wait.
             "seconds": round(result.seconds - self.waited, 3),
             "predicted": predicted[:SHOWN].tolist(),
-            "confusion": confusion.tolist(),
+            "confusion": confusion.reshape(10, 10).tolist(),
             "gallery": [
                 {
                     "index": int(i),
@@ -169,9 +163,7 @@ class Reporter:
 
         Returns the seconds that this took.
         """
-        start = time.monotonic()
-        until = start + wait
-        reported = False
+        start, reported = time.monotonic(), False
         while True:
             if self.paused and not reported:
                 # Meanwhile the page shows the state as of now.
@@ -180,7 +172,8 @@ class Reporter:
                 self._look()
                 self._send("state", state="paused")
                 reported = True
-            timeout = None if self.paused else max(0.0, until - time.monotonic())
+            left = max(0.0, start + wait - time.monotonic())
+            timeout = None if self.paused else left
             if not self.connection.poll(timeout):
                 break
             self._take(self.connection.recv())
@@ -189,7 +182,7 @@ class Reporter:
                 break
         return time.monotonic() - start
 
-    def _take(self, command: Event) -> None:
+    def _take(self, command: dict[str, Any]) -> None:
         action = command["action"]
         if action == "stop":
             raise _Stopped
@@ -199,6 +192,8 @@ class Reporter:
         elif action == "pause":
             self.paused = True
         else:
-            self.paused = False
-            self.to_batch_end = action == "batch"
-            self.to_epoch_end = action == "epoch"
+            self.paused, self.step = False, action
+
+    def _pause_after(self, step: str) -> None:
+        if self.step == step:
+            self.paused, self.step = True, ""

@@ -32,7 +32,7 @@ def book(
     ] = None,
     num_hiddens: Annotated[
         tuple | None,
-        option(runs.NumHiddens, "256; 256,128 for two layers.", metavar="UNITS"),
+        option(runs.NumHiddens, "256; 256,128 for two layers."),
     ] = None,
     lr: Annotated[
         float | None,

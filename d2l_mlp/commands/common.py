@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from .. import _compat, _stop
-from ..runs.settings import check_text
+from ..runs.settings import check_text, in_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
-def option(kind: Any, help: str, *names: str, metavar: str = "<number>") -> Any:
+def option(kind: Any, help: str) -> Any:
     """Return an option that takes what the type ``kind`` takes, and no other text."""
+    metavar = "<integer>" if "whole" in in_words(kind) else "<number>"
     if get_origin(kind) is Literal:
         metavar = f"<{'|'.join(get_args(kind))}>"
 
@@ -40,13 +41,12 @@ def option(kind: Any, help: str, *names: str, metavar: str = "<number>") -> Any:
         except ValueError as error:
             raise typer.BadParameter(str(error)) from None
 
-    return typer.Option(*names, parser=parse, metavar=metavar, help=help)
+    return typer.Option(parser=parse, metavar=metavar, help=help)
 
 
-def whole(help: str, least: int = 1, most: int | None = None, *names: str) -> Any:
+def whole(help: str, least: int = 1, most: int | None = None) -> Any:
     """Return an option for a whole number from ``least`` on, to ``most`` if given."""
-    kind = Annotated[int, Field(ge=least, le=most)]
-    return option(kind, help, *names, metavar="<integer>")
+    return option(Annotated[int, Field(ge=least, le=most)], help)
 
 
 def flag(name: str, help: str) -> Any:

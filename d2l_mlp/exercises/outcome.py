@@ -89,7 +89,7 @@ def _state(trial: FrozenTrial, retried: bool = False) -> str:
 
 def settings_of(trial: FrozenTrial) -> Settings:
     """Return a trial's settings, its seed included."""
-    return jobs.from_json(trial.user_attrs["settings"])
+    return Settings(**trial.user_attrs["settings"])
 
 
 def describe(trial: FrozenTrial) -> str:

@@ -102,7 +102,7 @@ def make_job(settings: Settings, release: str) -> Json:
 
 def train(job: Json, root: str | None = None) -> Json:
     """Train as ``job`` says, with the data files in ``root``. See ``jobs.train``."""
-    settings = jobs.from_json(job["settings"])
+    settings = Settings(**job["settings"])
     data = jobs.load(root, job["release"])
     return jobs.train(
         Run(settings, make_loaders(data, settings.batch_size)), timed=True

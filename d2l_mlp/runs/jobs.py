@@ -16,7 +16,10 @@ from .sweep import Json
 
 
 def to_json(settings: Settings) -> Json:
-    """Leave out what is as by default, so that a new setting changes no old job."""
+    """Return the arguments of ``Settings`` for the same settings.
+
+    Defaults are left out, so that a new setting changes no old job.
+    """
     default = asdict(Settings())
     kept = ("num_hiddens", "lr", "batch_size", "num_epochs", "seed")
     return {
@@ -24,11 +27,6 @@ def to_json(settings: Settings) -> Json:
         for name, value in asdict(settings).items()
         if name in kept or value != default[name]
     }
-
-
-def from_json(settings: Json) -> Settings:
-    """Return the settings that ``to_json`` was given."""
-    return Settings(**settings)
 
 
 def train(run: Run, timed: bool = False) -> Json:

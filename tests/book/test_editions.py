@@ -48,7 +48,7 @@ def broken(tmp_path):
         (["editions"], None, "at editions: Field required"),
         (["editions", 0, "lr"], -0.5, "found '-0.5' at editions, 0, lr: .*greater"),
         (["editions", 0, "lr"], "fast", "found 'fast' at editions, 0, lr"),
-        (["editions", 1, "train_metric"], "best", "'batch' or 'sample'"),
+        (["editions", 1, "train_metric"], "best", "'sample' or 'batch'"),
         (["editions", 1, "hidden_units"], [0], "at editions, 1, hidden_units, 0"),
         (["editions", 1, "batch_size"], 2.5, "at editions, 1, batch_size"),
         (["editions", 1, "epochs"], [], "at editions, 1, epochs"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from d2l_mlp.exercises.space import Space, hold_out
 from d2l_mlp.runs import jobs
-from d2l_mlp.runs.run import Run
+from d2l_mlp.runs.run import Run, Settings
 
 from optuna.trial import TrialState
 
@@ -37,7 +37,7 @@ if __name__ == "__main__":
 
 def accuracies(job, release):
     """Return the accuracy after each epoch of a trial's run that nothing stopped."""
-    settings = jobs.from_json(job)
+    settings = Settings(**job)
     run = Run(settings, hold_out(jobs.load(None, release), settings.batch_size))
     return [result.test_accuracy for result in run.epochs()]
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from d2l_mlp.exercises import figures, studies, summary, tables
 from d2l_mlp.exercises.studies import STUDIES, make_jobs
 from d2l_mlp.exercises.summary import answer, mean_sd, summarise
-from d2l_mlp.runs import jobs
 from d2l_mlp.runs.run import Settings
 
 import numpy as np
@@ -43,7 +42,7 @@ def test_a_study_changes_what_it_asks_of_and_holds_the_chapters_case(number):
     study = STUDIES[number]
     planned = make_jobs(study, 10, range(3), RELEASE)
     assert len({str(job) for job in planned}) == 3 * len(study.cases)
-    settings = [jobs.from_json(job["settings"]) for job in planned]
+    settings = [Settings(**job["settings"]) for job in planned]
     assert {s.seed for s in settings} == {0, 1, 2}
     assert Settings(hybridize=True, seed=1) in settings
     asked = {1: {"num_hiddens"}, 2: {"num_hiddens", "scale"}, 3: {"lr"}}[number]

@@ -1,16 +1,17 @@
-"""What everyone may ask for: events, pictures, where the room stands."""
+"""The page's requests: everyone's to watch the run, the teacher's to control it."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import secrets
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import segno
-from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi import Path as FromPath
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
 
@@ -18,9 +19,16 @@ from ..book.editions import CHAPTER, load_editions
 from ..dataset.fashion_mnist import TEXT_LABELS, FashionMNIST
 from . import pictures
 from .room import Room
+from .settings import Control, Start
 
 #: Viewers at a time.
 MOST_VIEWERS = 2000
+#: Where a request carries the teacher's token.
+BEARER = HTTPBearer(auto_error=False, description="The teacher's token")
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "Not the teacher's token"},
+    409: {"description": "Does not go with the state of the run"},
+}
 
 
 class State(BaseModel):
@@ -31,7 +39,7 @@ class State(BaseModel):
     student_link: str
 
 
-def watching_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRouter:
+def viewers_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRouter:
     """Return the routes of viewers.
 
     Args:
@@ -78,9 +86,8 @@ def watching_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRou
     @router.get("/qr.svg")
     async def qr() -> Response:
         stream = io.BytesIO()
-        segno.make(student_link).save(
-            stream, kind="svg", scale=4, dark="#000", light="#fff"
-        )
+        code = segno.make(student_link)
+        code.save(stream, kind="svg", scale=4, dark="#000", light="#fff")
         return Response(stream.getvalue(), media_type="image/svg+xml")
 
     @router.get("/weights.png", responses={404: {"description": "No run yet"}})
@@ -97,9 +104,39 @@ def watching_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRou
             return Response(drawn[version], media_type="image/png")
 
     @router.get("/test-images/{index}.png", response_class=Response)
-    async def test_image(index: Annotated[int, FromPath(ge=0, le=9999)]) -> Response:
-        drawn = pictures.to_png(data.test_images[index, :, :, 0])
+    async def test_image(index: Annotated[int, Path(ge=0, le=9999)]) -> Response:
+        png = pictures.to_png(data.test_images[index, :, :, 0])
         headers = {"Cache-Control": "max-age=86400"}
-        return Response(drawn, media_type="image/png", headers=headers)
+        return Response(png, media_type="image/png", headers=headers)
+
+    return router
+
+
+def teachers_routes(room: Room, token: str) -> APIRouter:
+    """Return the routes that want ``token``, as ``Authorization: Bearer``."""
+
+    def check_token(
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    ) -> None:
+        found = given.credentials if given else ""
+        if not secrets.compare_digest(found.encode(), token.encode()):
+            raise HTTPException(401, "token: expected the teacher's, printed at start")
+
+    router = APIRouter(dependencies=[Depends(check_token)], responses=REFUSALS)
+
+    @router.get("/api/teacher", status_code=204)
+    async def ask_teacher() -> None:
+        """Tell whether the token is the teacher's."""
+
+    @router.post("/api/run", status_code=201)
+    async def start(asked: Start) -> dict[str, int]:
+        """Start a run; returns its number."""
+        return {"run": room.start(asked.settings, asked.paused)}
+
+    @router.post("/api/control", status_code=202)
+    async def control(command: Control) -> dict[str, str]:
+        """Pause, resume, go on for one batch or epoch, change lr, stop or reset."""
+        room.control(command)
+        return {"action": command.action}
 
     return router
