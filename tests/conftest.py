@@ -129,6 +129,7 @@ class Server(ThreadingHTTPServer):
         files: content by name, without ``.gz``.
         faults: iterator over names of ``Handler`` methods, by file name.
         gate: what ``slow`` and ``stalled`` wait for; without it, 20 seconds.
+        asked: set by the first request.
         requests: paths asked for.
     """
 
@@ -136,7 +137,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}/"
         self.files, self.faults, self.requests = {}, {}, []
-        self.gate = threading.Event()
+        self.gate, self.asked = threading.Event(), threading.Event()
 
     def handle_error(self, request, client_address):
         """Say nothing: a client that hangs up is what some tests are about."""
@@ -145,6 +146,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.requests.append(self.path)
+        self.server.asked.set()
         name = self.path.rpartition("/")[2].removesuffix(".gz")
         self.content = self.server.files.get(name)
         fault = next(self.server.faults.get(name, iter(())), "good")
@@ -194,7 +196,7 @@ def server():
 
     def start():
         running.append(Server())
-        threading.Thread(target=running[-1].serve_forever, args=(0.05,)).start()
+        threading.Thread(target=running[-1].serve_forever, args=(0.01,)).start()
         return running[-1]
 
     yield start

@@ -136,7 +136,7 @@ def find_release(
     problems: list[str] = []
     for folder in (root, *own, DEBIAN_FOLDER):
         found, faults = read_folder(folder)
-        if is_whole(found) and release in (None, *release_ids(found)):
+        if is_whole(found, release):
             if asked is not None and folder not in (root, *own):
                 warnings.warn(f"{problems[0]}; using {folder}", stacklevel=2)
             return found

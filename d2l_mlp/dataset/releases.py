@@ -59,6 +59,13 @@ def published_sha1() -> dict[str, dict[str, str]]:
     }
 
 
+def gz_sums(release: str) -> dict[str, str]:
+    """Return the published checksums of a release's ``.gz`` files, for pooch."""
+    (facts,) = (one for one in _FACTS["releases"] if one["id"] == release)
+    kind = "md5" if "gz_md5" in facts else "sha1"
+    return {f"{name}.gz": f"{kind}:{sum}" for name, sum in facts[f"gz_{kind}"].items()}
+
+
 def read_file(path: Path, name: str, source: str | None = None) -> DataFile:
     """Read one idx file, gzipped or not, and recognise its release.
 
@@ -102,9 +109,10 @@ def release_ids(files: dict[str, DataFile]) -> list[str]:
     return sorted({file.release for file in files.values()})
 
 
-def is_whole(files: dict[str, DataFile]) -> bool:
-    """Tell whether ``files`` are all four of one release."""
-    return len(files) == len(FILES) and len(release_ids(files)) == 1
+def is_whole(files: dict[str, DataFile], release: str | None = None) -> bool:
+    """Tell whether ``files`` are all four of one release, or of this ``release``."""
+    ids = release_ids(files)
+    return len(files) == len(FILES) and len(ids) == 1 and release in (None, *ids)
 
 
 def parse_idx(data: bytes, name: str, source: str) -> np.ndarray:
