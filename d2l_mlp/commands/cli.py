@@ -86,4 +86,4 @@ def doctor(root: Root = None) -> None:
 
     checks = diagnose(root)
     report(checks, console)
-    raise typer.Exit(0 if all(check.ok for check in checks) else 1)
+    raise typer.Exit(1 if any(check.mend for check in checks) else 0)
