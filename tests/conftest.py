@@ -81,6 +81,12 @@ def fashion_mnist():
     return data.load_fashion_mnist()
 
 
+@pytest.fixture(scope="session")
+def folder():
+    """The folder of the real files."""
+    return data.find_release()[releases.FILES[0]].path.parent
+
+
 @pytest.fixture
 def group():
     """Processes that are ended with the test."""
@@ -229,7 +235,7 @@ def mirrors(made, server, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def gluon_finds_debians_files(monkeypatch, fashion_mnist, tmp_path):
+def gluon_finds_debians_files(monkeypatch, folder, tmp_path):
     """Gluon's own FashionMNIST class, and so gluonbook, read the verified files.
 
     It would refuse them otherwise: it expects the other release, gzipped by others.
@@ -238,7 +244,7 @@ def gluon_finds_debians_files(monkeypatch, fashion_mnist, tmp_path):
     monkeypatch.setattr(
         datasets,
         "download",
-        lambda url, **_: str(fashion_mnist.folder / url.rpartition("/")[2]),
+        lambda url, **_: str(folder / url.rpartition("/")[2]),
     )
 
 

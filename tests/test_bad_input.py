@@ -17,7 +17,7 @@ from d2l_mlp.chapter import model as models
 from d2l_mlp.chapter import results
 from d2l_mlp.commands import cli
 from d2l_mlp.dataset import fashion_mnist as data
-from d2l_mlp.dataset import photo, releases, splits
+from d2l_mlp.dataset import photo, splits
 from d2l_mlp.distributed import launcher
 from d2l_mlp.distributed import workers as distributed
 from d2l_mlp.runs import checkpoint, checkpoint_folder, resuming, sweep
@@ -41,7 +41,6 @@ MODULES = {
     "launcher": launcher,
     "models": models,
     "photo": photo,
-    "releases": releases,
     "results": results,
     "resuming": resuming,
     "splits": splits,
@@ -94,7 +93,7 @@ def names(paths):
     train_iter = loader(images, labels)
     made = {
         "arrays": [param.asnumpy() for param in params],
-        "both": data.FashionMNIST(images, labels, images, labels, "", Path()),
+        "both": data.FashionMNIST(images, labels, images, labels, ""),
         "empty": nd.array(np.zeros((0, 784))),
         "epoch": results.EpochResult(1, 0.5, 0.5, 0.5, 1.0),
         "four": (net, train_iter, train_iter, loss),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from mxnet import nd
@@ -15,6 +14,7 @@ from .download import fetch
 from .loader import BatchLoader as BatchLoader
 from .releases import (
     DEBIAN_FOLDER,
+    FILES,
     URLS,
     DataError,
     DataFile,
@@ -38,7 +38,6 @@ class FashionMNIST:
         train_images, test_images: uint8 ``(60000, 28, 28, 1)``, ``(10000, 28, 28, 1)``.
         train_labels, test_labels: int32 ``(60000,)``, ``(10000,)``, in 0..9.
         release: the published release that the files belong to.
-        folder: where they were found.
     """
 
     train_images: np.ndarray
@@ -46,7 +45,6 @@ class FashionMNIST:
     test_images: np.ndarray
     test_labels: np.ndarray
     release: str
-    folder: Path
 
 
 def load_data_fashion_mnist(
@@ -94,18 +92,14 @@ def load_fashion_mnist(
     """Find, verify and load both splits as arrays. See ``find_release``."""
     files = find_release(root, release)
     train_images, train_labels, test_images, test_labels = (
-        files[f"{split}-{kind}-ubyte"].array
-        for split in ("train", "t10k")
-        for kind in ("images-idx3", "labels-idx1")
+        files[name].array for name in FILES
     )
-    some = files["train-images-idx3-ubyte"]
     return FashionMNIST(
         train_images,
         train_labels.astype(np.int32),
         test_images,
         test_labels.astype(np.int32),
-        some.release,
-        some.path.parent,
+        files[FILES[0]].release,
     )
 
 
@@ -116,12 +110,12 @@ def find_release(
 
     Looks into ``root`` (Gluon's own folder by default), then into the folder of
     Debian's package ``dataset-fashion-mnist``; then downloads into ``root`` from
-    MXNet's mirror (``MXNET_GLUON_REPO`` names another) or Zalando's servers. A damaged
-    file is warned of and replaced.
+    MXNet's mirror (``MXNET_GLUON_REPO`` names another) or Zalando's servers. Warns of a
+    damaged file, and replaces it when it downloads.
 
     Args:
         root: the folder.
-        release: accept this one alone, for instance ``"2017-08-26"``; it is also looked
+        release: accept only this one, for instance ``"2017-08-26"``; it is also looked
             for in, and downloaded into, a folder of its name below ``root``.
 
     Raises:
@@ -130,14 +124,13 @@ def find_release(
     """
     if release is not None and release not in list(URLS):
         raise ValueError(f"release: found {release!r}, expected {' or '.join(URLS)}")
-    asked = root
-    root = path("root", root).expanduser() if root is not None else default_root()
-    own = [] if release is None else [root / release]
+    own_root = default_root() if root is None else path("root", root).expanduser()
+    folders = [own_root] if release is None else [own_root, own_root / release]
     problems: list[str] = []
-    for folder in (root, *own, DEBIAN_FOLDER):
+    for folder in (*folders, DEBIAN_FOLDER):
         found, faults = read_folder(folder)
         if is_whole(found, release):
-            if asked is not None and folder not in (root, *own):
+            if root is not None and folder not in folders:
                 warnings.warn(f"{problems[0]}; using {folder}", stacklevel=2)
             return found
         for fault in faults:
@@ -145,19 +138,17 @@ def find_release(
         of = f", of {' and '.join(release_ids(found))}" if found else ""
         problems += faults or [f"{folder}: found {len(found)} of the four files{of}"]
     try:
-        return fetch(own[0] if own else root, release)
+        return fetch(folders[-1], release)
     except DataError as error:
         problems.append(str(error))
     listed = "\n  ".join(problems)
-    which, mend = (
-        "Fashion-MNIST",
-        "Install it (sudo apt-get install dataset-fashion-mnist), or",
-    )
-    if release is not None:
-        which, mend, root = f"Fashion-MNIST of {release}", "You may", own[0]
+    which, advice = f"Fashion-MNIST of {release}", "You may"
+    if release is None:
+        which = "Fashion-MNIST"
+        advice = "Install it (sudo apt-get install dataset-fashion-mnist), or"
     raise DataError(
-        f"{which} was neither found nor downloaded:\n  {listed}\n{mend} put its four "
-        f".gz files into {root}, or give their folder as root (--root)."
+        f"{which} was neither found nor downloaded:\n  {listed}\n{advice} put its four "
+        f".gz files into {folders[-1]}, or give their folder as root (--root)."
     )
 
 

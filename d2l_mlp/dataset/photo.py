@@ -15,16 +15,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .._values import shown
 
-#: Bytes of a file and pixels of a picture that are taken on.
+#: Largest file in bytes, and largest picture in pixels, that are accepted.
 MOST_BYTES, MOST_PIXELS = 8_000_000, 8_000_000
-#: Kinds of files that are read; others have readers that are rarely tried.
+#: Formats that are accepted; the readers of rarer ones are less well tested.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-#: Grey levels by which the object differs from the background at least.
+#: Least difference in grey levels between the object and the background.
 CONTRAST = 24
 
 
 class PhotoError(ValueError):
-    """A file is no picture that can be taken on; the message says why."""
+    """A file is not a picture that can be used; the message says why."""
 
 
 def to_image(content: bytes) -> np.ndarray:
@@ -69,28 +69,28 @@ def _open(content: bytes) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-            # A JPEG is unpacked smaller, so that a phone's photo is not too large.
+            # A JPEG is decoded at a smaller size, so that a phone's photo is accepted.
             picture.draft("L", (512, 512))
             width, height = picture.size
-            # Before a pixel of it is unpacked.
+            # Checked before any pixel is decoded.
             if width * height > MOST_PIXELS:
                 raise Image.DecompressionBombError
-            # Asking for its EXIF first would pass over a file that is cut off.
+            # Reading its EXIF first would accept a file that is cut off.
             picture.load()
             picture = ImageOps.exif_transpose(picture)
             picture = picture.convert("RGBA" if picture.has_transparency_data else "L")
             picture.thumbnail((512, 512), Image.Resampling.BOX)
     except Image.DecompressionBombError:
         raise PhotoError(
-            f"picture: found more pixels than are taken on, expected at most "
-            f"{MOST_PIXELS}, as 4000×2000"
+            f"picture: found too many pixels, expected at most {MOST_PIXELS}, for "
+            "instance 4000×2000"
         ) from None
     except UnidentifiedImageError:
         raise PhotoError(
-            f"picture: found {len(content)} bytes of another kind, expected one of "
+            f"picture: found {len(content)} bytes of another format, expected one of "
             f"{', '.join(FORMATS)}"
         ) from None
-    # Its decoders raise nearly anything on damaged files.
+    # On damaged files Pillow's decoders raise almost any exception.
     except Exception as error:
         raise PhotoError(f"picture: found a damaged file ({error})") from None
     if picture.mode == "RGBA":

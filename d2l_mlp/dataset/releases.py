@@ -1,8 +1,8 @@
 """The published releases of Fashion-MNIST: read their files, tell them apart.
 
-A release is recognised by content, never by where it came from: by the SHA-256 of
+A release is recognised by its content, never by where it came from: by the SHA-256 of
 the decompressed bytes or, where that was never published, by the SHA-1 of the
-published ``.gz`` file. ``releases.json`` holds the sums and their sources.
+published ``.gz`` file. ``releases.json`` has the checksums and their sources.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DataFile:
     """One verified file.
 
     Attributes:
-        path: where it lies.
+        path: where it was found.
         array: uint8, images ``(n, 28, 28, 1)`` or labels ``(n,)``.
         release: the id of its release, for instance ``"2017-08-31"``.
     """
@@ -50,15 +50,6 @@ def default_root() -> Path:
     return Path(home).expanduser() / "datasets" / "fashion-mnist"
 
 
-def published_sha1() -> dict[str, dict[str, str]]:
-    """Return the SHA-1 sums of each release's ``.gz`` files, by release and name."""
-    return {
-        release["id"]: release["gz_sha1"]
-        for release in _FACTS["releases"]
-        if "gz_sha1" in release
-    }
-
-
 def gz_sums(release: str) -> dict[str, str]:
     """Return the published checksums of a release's ``.gz`` files, for pooch."""
     (facts,) = (one for one in _FACTS["releases"] if one["id"] == release)
@@ -66,28 +57,54 @@ def gz_sums(release: str) -> dict[str, str]:
     return {f"{name}.gz": f"{kind}:{sum}" for name, sum in facts[f"gz_{kind}"].items()}
 
 
-def read_file(path: Path, name: str, source: str | None = None) -> DataFile:
+def read_file(path: Path, name: str) -> DataFile:
     """Read one idx file, gzipped or not, and recognise its release.
+
+    The format: a header of 16 bytes for images and 8 for labels, then one byte for each
+    pixel or label (http://yann.lecun.com/exdb/mnist).
 
     Args:
         path: the file.
         name: which of ``FILES`` it should be.
-        source: what error messages call it; its path by default.
 
     Raises:
-        DataError: truncated, of another format or shape, or of unknown content.
+        DataError: damaged, of another size or of unknown content.
         OSError: the file cannot be read.
     """
-    source = source or str(path)
-    _check_name(name)
     raw = path.read_bytes()
-    data = _decompress(raw, name, source) if raw.startswith(b"\x1f\x8b") else raw
-    array = parse_idx(data, name, source)
-    return DataFile(path, array, _recognise(raw, data, array, name, source))
+    size = _FACTS["bytes"][name]
+    data = raw
+    if raw.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(BytesIO(raw)) as stream:
+                # One byte more shows a longer file, however long it is.
+                data = stream.read(size + 1)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            found = f"a damaged gzip file ({error})"
+            raise _fault(path, found, f"{size} bytes in it") from None
+    if len(data) != size:
+        found = f"{len(data)} bytes" if len(data) < size else f"over {size} bytes"
+        raise _fault(path, found, f"{size} bytes")
+    header, shape = (16, (-1, 28, 28, 1)) if "images" in name else (8, (-1,))
+    array = np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    sha256 = hashlib.sha256(data).hexdigest()
+    gz_sha1 = hashlib.sha1(raw).hexdigest()
+    for release in _FACTS["releases"]:
+        known = release["sha256"].get(name), release["gz_sha1"].get(name)
+        if sha256 == known[0] or gz_sha1 == known[1]:
+            return DataFile(path, array, release["id"])
+    found = f"unknown content (SHA-256 {sha256[:16]}…)"
+    if "labels" in name and len(set(np.bincount(array, minlength=10))) > 1:
+        # Fashion-MNIST has equally many images of each class; plain MNIST has not.
+        found += " with classes of unequal size, as plain MNIST has"
+    raise _fault(path, found, f"{name} of Fashion-MNIST, {' or '.join(URLS)}")
 
 
 def read_folder(folder: Path) -> tuple[dict[str, DataFile], list[str]]:
-    """Return the verified files of ``folder`` by name, and each fault of the others."""
+    """Return the verified files of ``folder`` by name, and what is wrong with others.
+
+    An uncompressed file will do where there is no sound ``.gz``.
+    """
     found: dict[str, DataFile] = {}
     faults: list[str] = []
     for name in FILES:
@@ -105,7 +122,7 @@ def read_folder(folder: Path) -> tuple[dict[str, DataFile], list[str]]:
 
 
 def release_ids(files: dict[str, DataFile]) -> list[str]:
-    """Return the releases that ``files`` belong to, sorted; one of them is sound."""
+    """Return the releases that ``files`` belong to, sorted."""
     return sorted({file.release for file in files.values()})
 
 
@@ -115,67 +132,5 @@ def is_whole(files: dict[str, DataFile], release: str | None = None) -> bool:
     return len(files) == len(FILES) and len(ids) == 1 and release in (None, *ids)
 
 
-def parse_idx(data: bytes, name: str, source: str) -> np.ndarray:
-    """Decode idx bytes: images ``(n, 28, 28, 1)`` or labels ``(n,)``, uint8.
-
-    The format: a big-endian magic number, 0x803 for images and 0x801 for labels, a
-    big-endian size for each dimension, then the bytes
-    (http://yann.lecun.com/exdb/mnist).
-
-    Raises:
-        DataError: the magic number, the shape or the length is not the expected one.
-    """
-    _check_name(name)
-    images = "images" in name
-    magic, header = (0x803, 16) if images else (0x801, 8)
-    size = _FACTS["bytes"][name]
-    shape = ((size - header) // 784, 28, 28) if images else (size - header,)
-    if len(data) < header:
-        raise _fault(source, f"{len(data)} bytes", f"{size} bytes")
-    found_magic, *found_shape = np.frombuffer(data, ">u4", count=header // 4).tolist()
-    if found_magic != magic:
-        raise _fault(source, f"magic number {found_magic:#x}", f"{magic:#x} ({name})")
-    if tuple(found_shape) != shape:
-        raise _fault(source, f"shape {tuple(found_shape)}", f"{shape}")
-    if len(data) != size:
-        found = f"{len(data)} bytes" if len(data) < size else f"over {size} bytes"
-        raise _fault(source, found, f"{size} bytes")
-    array = np.frombuffer(data, np.uint8, offset=header)
-    return array.reshape(*shape, 1) if images else array
-
-
-def _check_name(name: str) -> None:
-    if name not in FILES:
-        raise ValueError(f"name: found {name!r}, expected {', '.join(FILES)}")
-
-
-def _decompress(raw: bytes, name: str, source: str) -> bytes:
-    size = _FACTS["bytes"][name]
-    try:
-        with gzip.open(BytesIO(raw)) as stream:
-            # One byte more than expected shows a longer file, however long it is.
-            return stream.read(size + 1)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _fault(
-            source, f"a damaged gzip file ({error})", f"{size} bytes in it"
-        ) from None
-
-
-def _recognise(
-    raw: bytes, data: bytes, array: np.ndarray, name: str, source: str
-) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    gz_sha1 = hashlib.sha1(raw).hexdigest()
-    for release in _FACTS["releases"]:
-        by_content = release["sha256"].get(name) == sha256
-        if by_content or release["gz_sha1"].get(name) == gz_sha1:
-            return release["id"]
-    found = f"unknown content (SHA-256 {sha256[:16]}…)"
-    if "labels" in name and len(set(np.bincount(array, minlength=10))) > 1:
-        # Fashion-MNIST has equally many images of each class; plain MNIST has not.
-        found += " with classes of unequal size, as plain MNIST has"
-    raise _fault(source, found, f"{name} of Fashion-MNIST, {' or '.join(URLS)}")
-
-
-def _fault(source: str, found: str, expected: str) -> DataError:
-    return DataError(f"{source}: found {found}, expected {expected}")
+def _fault(path: Path, found: str, expected: str) -> DataError:
+    return DataError(f"{path}: found {found}, expected {expected}")

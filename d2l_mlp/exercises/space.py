@@ -1,4 +1,4 @@
-"""Exercise 4: the settings that the search chooses from, and the held-out images."""
+"""Exercise 4: the settings that the search chooses from."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..dataset.fashion_mnist import BatchLoader, FashionMNIST
 from ..runs.run import Settings
 
 if TYPE_CHECKING:
     from optuna import Trial
-
-#: Training images that are held out to choose a setting by.
-HELD_OUT = 10_000
-#: All searches hold out the same images.
-SPLIT_SEED = 20170831
 
 
 @dataclass(frozen=True)
@@ -114,26 +106,3 @@ def to_settings(values: Mapping[str, Any]) -> Settings:
 
 def _rounded(value: float) -> float:
     return float(f"{value:.3g}")
-
-
-def hold_out(data: FashionMNIST, batch_size: int) -> tuple[BatchLoader, BatchLoader]:
-    """Return training and validation batches, both of the training images.
-
-    ``HELD_OUT`` of them, equally many of each class, are for validation. The test
-    images are not used.
-    """
-    labels = data.train_labels
-    random = np.random.RandomState(SPLIT_SEED)
-    share = HELD_OUT / len(labels)
-    held = np.concatenate(
-        [
-            random.permutation(members)[: round(share * len(members))]
-            for members in (np.flatnonzero(labels == label) for label in range(10))
-        ]
-    )
-    kept = np.setdiff1d(np.arange(len(labels)), held)
-    train_iter, valid_iter = (
-        BatchLoader(data.train_images[part], labels[part], size, shuffle)
-        for part, size, shuffle in ((kept, batch_size, True), (held, 1000, False))
-    )
-    return train_iter, valid_iter

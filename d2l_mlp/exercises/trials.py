@@ -13,10 +13,11 @@ from optuna.trial import TrialState
 
 from ..chapter.results import TrainingDiverged
 from ..dataset.fashion_mnist import FashionMNIST
+from ..dataset.splits import HELD_OUT, hold_out
 from ..runs import jobs
 from ..runs.run import Run
 from ..runs.sweep import SweepError
-from .space import HELD_OUT, Space, hold_out
+from .space import Space
 from .storage import first_number, mask_password, open_storage
 
 #: Trials that end the search, together.

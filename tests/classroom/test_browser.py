@@ -195,7 +195,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(browser, server, tmp_path
     page = browser.new_page()
     page.goto(server.student)
     page.set_input_files("#file", wrong)
-    expect(page.locator("#try-message")).to_contain_text("of another kind, expected")
+    expect(page.locator("#try-message")).to_contain_text("of another format, expected")
     page.close()
 
 

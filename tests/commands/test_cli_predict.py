@@ -52,7 +52,7 @@ def test_a_picture_that_is_none_does_not_keep_others_from_their_answer(
                trained / "plain.net")  # fmt: skip
     assert done.returncode == 1
     lines = done.stdout.splitlines()
-    assert "bad.png: picture: found 10 bytes of another kind" in lines[0]
+    assert "bad.png: picture: found 10 bytes of another format" in lines[0]
     assert "No such file" in lines[1]
     assert "good.png: trouser" in lines[2]
     assert "Traceback" not in done.stderr

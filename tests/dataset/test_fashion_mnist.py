@@ -14,11 +14,6 @@ from mxnet.gluon.data.vision import datasets, transforms
 
 
 @pytest.fixture(scope="module")
-def folder(fashion_mnist):
-    return fashion_mnist.folder
-
-
-@pytest.fixture(scope="module")
 def gluon_train(folder, tmp_path_factory):
     """Gluon's own data set class on our files, which have other sums than it wants."""
     with pytest.MonkeyPatch.context() as patch:

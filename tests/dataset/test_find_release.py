@@ -10,19 +10,23 @@ import pytest
 from folders import fill
 
 
+def found_in(root=None):
+    """Return the folder and the release of what is found for ``root``."""
+    file = data.find_release(root)[FILES[0]]
+    return file.path.parent, file.release
+
+
 def test_root_then_debian_then_download(mirrors, made, tmp_path):
     first, second = mirrors
     root, debian = tmp_path / "root", tmp_path / "debian"
-    found = data.load_fashion_mnist(root)
-    assert found.folder == root and len(first.requests) == 4
+    assert found_in(root) == (root, "2017-08-26") and len(first.requests) == 4
 
     fill(debian, made["2017-08-31"])
-    found = data.load_fashion_mnist(tmp_path / "none")
-    assert (found.folder, found.release) == (debian, "2017-08-31")
+    with pytest.warns(UserWarning, match="none: found 0 of the four .*; using"):
+        assert found_in(tmp_path / "none") == (debian, "2017-08-31")
     assert not (tmp_path / "none").exists()
 
-    found = data.load_fashion_mnist(str(root))
-    assert (found.folder, found.release) == (root, "2017-08-26")
+    assert found_in(str(root)) == (root, "2017-08-26")
     train_iter, test_iter = load_data_fashion_mnist(7, root=root)
     assert train_iter.release == test_iter.release == "2017-08-26"
     assert (len(train_iter), len(test_iter)) == (9, 3)
@@ -33,8 +37,7 @@ def test_a_damaged_root_is_told_and_debian_serves(mirrors, made, tmp_path):
     fill(tmp_path / "debian", made["2017-08-31"])
     fill(tmp_path / "root", made["2017-08-26"] | {FILES[0]: b"damaged"})
     with pytest.warns(UserWarning, match=f"damaged data file: .*{FILES[0]}"):
-        found = data.load_fashion_mnist(tmp_path / "root")
-    assert (found.folder, found.release) == (tmp_path / "debian", "2017-08-31")
+        assert found_in(tmp_path / "root") == (tmp_path / "debian", "2017-08-31")
 
 
 def test_mixed_releases_are_not_loaded(mirrors, made, tmp_path):
@@ -68,15 +71,9 @@ def test_default_root_is_gluons(monkeypatch, tmp_path):
 
 
 def test_default_root_is_used(mirrors, tmp_path):
-    found = data.load_fashion_mnist()
-    assert found.folder == tmp_path / "mxnet" / "datasets" / "fashion-mnist"
+    assert found_in()[0] == tmp_path / "mxnet" / "datasets" / "fashion-mnist"
 
 
 def test_home_is_understood(mirrors, monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert data.load_fashion_mnist("~/data").folder == tmp_path / "home" / "data"
-
-
-def test_a_root_without_data_is_not_passed_over_in_silence(tmp_path, fashion_mnist):
-    with pytest.warns(UserWarning, match=f"{tmp_path}: found 0 of the four .*; using"):
-        assert data.load_fashion_mnist(tmp_path).folder == data.DEBIAN_FOLDER
+    assert found_in("~/data")[0] == tmp_path / "home" / "data"

@@ -67,16 +67,16 @@ def test_a_training_image_that_fills_its_square_stays_as_it_is(fashion_mnist):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "found 0 bytes of another kind"),
-        (b"<svg/>", "found 6 bytes of another kind"),
+        (b"", "found 0 bytes of another format"),
+        (b"<svg/>", "found 6 bytes of another format"),
         (b"\x89PNG\r\n\x1a\n" + bytes(50), "picture: found"),
         (encode(bar())[:60], "a damaged file"),
-        (png_header(4001, 2000), "found more pixels"),
-        (png_header(60000, 60000), "found more pixels .* expected at most"),
-        (png_header(2**31 - 1, 2**31 - 1), "found more pixels"),
+        (png_header(4001, 2000), "found too many pixels"),
+        (png_header(60000, 60000), "found too many pixels, expected at most"),
+        (png_header(2**31 - 1, 2**31 - 1), "found too many pixels"),
         (encode(np.full((50, 50), 255, np.uint8)), "found one colour"),
         (bytes(photo.MOST_BYTES + 1), "expected at most 8000000"),
-        (encode(bar(), "TIFF"), "of another kind"),
+        (encode(bar(), "TIFF"), "of another format"),
     ],
 )
 def test_what_cannot_be_taken_on_is_refused(content, message, monkeypatch):

@@ -19,9 +19,8 @@ MNIST_CLASSES = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
 
 @pytest.fixture(scope="session")
-def real(fashion_mnist):
+def real(fashion_mnist, folder):
     """The small files of the real data: ``.gz`` bytes and release."""
-    folder = fashion_mnist.folder
     files = {name: (folder / f"{name}.gz").read_bytes() for name in (LABELS, IMAGES)}
     return files, fashion_mnist.release
 
@@ -50,8 +49,8 @@ def test_the_facts_agree_with_gluons_own_sums():
         assert f"'{name}.gz'" in source and first["gz_sha1"][name] in source
 
 
-def test_real_files_are_recognised(fashion_mnist):
-    files, faults = read_folder(fashion_mnist.folder)
+def test_real_files_are_recognised(fashion_mnist, folder):
+    files, faults = read_folder(folder)
     assert is_whole(files) and not faults
     assert {file.release for file in files.values()} == {fashion_mnist.release}
     assert fashion_mnist.release in releases.URLS
@@ -102,16 +101,15 @@ def html(raw):
 @pytest.mark.parametrize(
     "damage, found, expected",
     [
-        (html, "magic number 0x3c21444f", "0x801"),
+        (html, "37 bytes", "10008 bytes"),
         (lambda raw: b"", "0 bytes", "10008 bytes"),
         (lambda raw: raw[:7], "7 bytes", "10008 bytes"),
         (lambda raw: raw[:-1], "10007 bytes", "10008 bytes"),
         (lambda raw: raw + b"\0", "over 10008 bytes", "10008 bytes"),
-        (lambda raw: b"\0\0\x08\x03" + raw[4:], "magic number 0x803", "0x801"),
-        (lambda raw: raw[:4] + b"\0\0\0\7" + raw[8:], "shape (7,)", "(10000,)"),
+        (lambda raw: b"\0\0\x08\x03" + raw[4:], "unknown content", LABELS),
         (lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), "unknown content", LABELS),
     ],
-    ids=["html", "empty", "header", "short", "long", "magic", "shape", "flipped"],
+    ids=["html", "empty", "header", "short", "long", "magic", "flipped"],
 )
 def test_damage_is_named(real, tmp_path, damage, found, expected, packed):
     raw = damage(gzip.decompress(real[0][LABELS]))
@@ -125,10 +123,6 @@ def test_damage_in_images_is_named(real, tmp_path):
     raw = gzip.decompress(real[0][IMAGES])
     path = tmp_path / IMAGES
     assert "found 1000 bytes" in refusal(path, IMAGES, raw[:1000])
-    wide = idx(0x803, (10000, 28, 29), raw[16:])
-    assert "found shape (10000, 28, 29), expected (10000, 28, 28)" in refusal(
-        path, IMAGES, wide
-    )
     flipped = raw[:-1] + bytes([raw[-1] ^ 1])
     assert "found unknown content (SHA-256 " in refusal(path, IMAGES, flipped)
 
@@ -177,12 +171,6 @@ def test_a_balanced_unknown_file_is_not_called_mnist(tmp_path):
     assert "MNIST has" not in refusal(tmp_path / LABELS, LABELS, content)
 
 
-def test_messages_can_name_another_source(tmp_path):
-    (tmp_path / LABELS).write_bytes(b"")
-    with pytest.raises(DataError, match="^http://there: found 0 bytes"):
-        read_file(tmp_path / LABELS, LABELS, source="http://there")
-
-
 def write(folder, files):
     folder.mkdir(exist_ok=True)
     for name, packed in files.items():
@@ -221,12 +209,6 @@ def test_mixed_releases_are_not_whole(tmp_path, made):
     files, faults = read_folder(folder)
     assert len(files) == 4 and not faults and not is_whole(files)
     assert releases.release_ids(files) == ["2017-08-26", "2017-08-31"]
-
-
-@given(content=st.binary(max_size=64), name=st.sampled_from(FILES))
-def test_any_bytes_parse_to_a_data_error(content, name):
-    with pytest.raises(DataError):
-        releases.parse_idx(content, name, "here")
 
 
 @given(

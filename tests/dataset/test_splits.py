@@ -1,8 +1,8 @@
-"""A re-split is stratified, disjoint, complete and reproducible."""
+"""Splits are stratified, disjoint, complete and reproducible."""
 
 from dataclasses import replace
 
-from d2l_mlp.dataset.splits import resplit
+from d2l_mlp.dataset.splits import HELD_OUT, hold_out, resplit
 
 import numpy as np
 from hypothesis import given
@@ -64,3 +64,29 @@ def test_a_seventh_of_the_images_changes_sides(fashion_mnist):
     # Another seed parts them anew, not only in another order.
     for test in tests[1:]:
         assert abs(len(test & tests[0]) / len(test) - 1 / 7) < 0.015
+
+
+def test_held_out_images_are_apart_and_stratified(fashion_mnist):
+    train_iter, valid_iter = hold_out(fashion_mnist, 128)
+    assert len(valid_iter.labels) == HELD_OUT == 10_000
+    assert len(train_iter.labels) == 50_000
+    assert train_iter.shuffle and not valid_iter.shuffle
+    assert np.bincount(valid_iter.labels).tolist() == [1000] * 10
+    assert np.bincount(train_iter.labels).tolist() == [5000] * 10
+    sums = [
+        np.sort(images.reshape(len(images), -1).astype("int64") @ np.arange(784) ** 2)
+        for images in (
+            np.concatenate([train_iter.images, valid_iter.images]),
+            fashion_mnist.train_images,
+        )
+    ]
+    np.testing.assert_array_equal(*sums)
+
+
+def test_the_split_is_always_the_same_and_the_test_set_is_not_read(fashion_mnist):
+    blind = replace(fashion_mnist, test_images=None, test_labels=None)
+    np.random.seed(3)
+    state = np.random.get_state()[1].copy()
+    first, second = (hold_out(data, 64)[1] for data in (fashion_mnist, blind))
+    np.testing.assert_array_equal(first.images, second.images)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)

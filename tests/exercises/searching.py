@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from d2l_mlp.exercises.space import Space, hold_out
+from d2l_mlp.dataset.splits import hold_out
+from d2l_mlp.exercises.space import Space
 from d2l_mlp.runs import jobs
 from d2l_mlp.runs.run import Run, Settings
 

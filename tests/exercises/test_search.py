@@ -5,10 +5,11 @@ import shutil
 from dataclasses import replace
 
 from d2l_mlp.commands import search as command
+from d2l_mlp.dataset.splits import hold_out
 from d2l_mlp.exercises.outcome import conclude, describe, settings_of
 from d2l_mlp.exercises.search import search
 from d2l_mlp.exercises.search_figures import draw
-from d2l_mlp.exercises.space import Space, hold_out
+from d2l_mlp.exercises.space import Space
 from d2l_mlp.exercises.storage import storage_errors
 from d2l_mlp.exercises.trials import Place, create, try_setting
 from d2l_mlp.runs import jobs
