@@ -128,10 +128,11 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
         if optimizer.lr_scheduler is None:
             run.trainer.set_learning_rate(checkpoint.optimizer.learning_rate)
     run.earlier = checkpoint.results
-    # Each epoch so far has drawn an order of the images, and nothing else.
+    # Each pass so far has drawn an order of the images, if it was shuffled.
     seed_everything(run.settings.seed)
     for _ in run.earlier:
-        next(run.train_iter.batch_indices())
+        for data_iter in (run.train_iter, run.test_iter):
+            next(data_iter.batch_indices())
 
 
 def _check(run: Run, checkpoint: Checkpoint, path: Path) -> None:
