@@ -82,12 +82,20 @@ def same_bits(one, other):
 
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_the_same_seed_gives_the_same_bits(tmp_path, options):
-    lines, params = run(tmp_path, *options)
-    again, params_again = run(tmp_path, *options)
+    """Beside each other, and on one processor."""
+    one = {min(os.sched_getaffinity(0))}
+    begun = [
+        start(tmp_path, *options, "--seed", "1"),
+        start(tmp_path, *options),
+        start(tmp_path, *options, processors=one),
+    ]
+    (_, others), (lines, params), (again, params_again) = (end(*one) for one in begun)
     assert lines == again
     assert same_bits(params, params_again)
+    assert not same_bits(params, others)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
 def test_neither_other_work_nor_fewer_processors_change_a_bit(tmp_path, options):
     lines, params = run(tmp_path, *options)
@@ -100,16 +108,7 @@ def test_neither_other_work_nor_fewer_processors_change_a_bit(tmp_path, options)
         assert same_bits(other_params, params)
 
 
-@pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
-def test_one_thread_repeats_itself(tmp_path, options):
-    begun = [
-        start(tmp_path, *options, "--seed", seed, threads=1) for seed in ("0", "0", "1")
-    ]
-    (_, params), (_, again), (_, others) = (end(*each) for each in begun)
-    assert same_bits(params, again)
-    assert not same_bits(params, others)
-
-
+@pytest.mark.endurance
 @pytest.mark.parametrize("options", [[], ["--fast"]], ids=["plain", "static graph"])
 def test_one_thread_and_two_agree_at_a_small_learning_rate(tmp_path, options):
     (lines, one), (others, two) = (

@@ -1,5 +1,6 @@
 """The comparison as its users run it: in processes of its own, on the real data."""
 
+import copy
 import json
 import os
 import re
@@ -86,15 +87,27 @@ def test_the_same_command_again_runs_nothing_and_says_the_same(compared, small):
     assert done.stdout.splitlines()[-5:] == text.splitlines()[-5:]
 
 
-def test_a_rejection_fails_only_when_asked(small, tmp_path):
+def test_a_rejection_fails_only_when_asked(compared, small, tmp_path):
+    """Of 20 seeds, whose runs are those of three."""
+    made = [r for r in read(compared[0] / "results.jsonl") if is_official(r)]
+    with (tmp_path / "results.jsonl").open("w") as file:
+        for seed in range(20):
+            record = copy.deepcopy(made[seed % 3])
+            record["job"]["settings"]["seed"] = seed
+            file.write(json.dumps(record) + "\n")
     far = tmp_path / "far.json"
     far.write_text(re.sub(r"0\.[678]\d*", "0.01", small.read_text()))
     arguments = ["compare", "--editions", far, "--seeds", 20, "--split", "official"]
     arguments += ["--output", tmp_path]
     done = run(*arguments)
     assert done.returncode == 0, done.stderr
+    assert "; 0 to go" in done.stdout
     assert "first on the published split: not reproduced (p = 0.048" in done.stdout
     assert run(*arguments, "--fail-if-rejected").returncode == 3
+
+
+def is_official(record):
+    return record["job"]["split"] == "official"
 
 
 def test_ctrl_c_keeps_what_ended(small, tmp_path):

@@ -182,6 +182,7 @@ def run_what_comes_before(arguments, folder):
         run(["book", "--save", values["--params"], "--num-epochs", "1"], folder)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("arguments", OURS, ids=" ".join)
 def test_a_shown_command_runs(arguments, folder, monkeypatch):
     monkeypatch.chdir(folder)
@@ -189,6 +190,7 @@ def test_a_shown_command_runs(arguments, folder, monkeypatch):
     run(arguments, folder)
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize(
     ("page", "program"),
     [(p.stem, text) for p in PAGES for text in programs(p)],

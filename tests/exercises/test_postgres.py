@@ -35,6 +35,7 @@ def place(tmp_path):
     return Place(uuid.uuid4().hex, tmp_path / "none", URL, heartbeat=1)
 
 
+@pytest.mark.endurance
 def test_four_workers_two_of_them_killed(place):
     """Every trial ends exactly once or is tried again; none is counted twice."""
     killed, told = set(), []
@@ -53,6 +54,7 @@ def test_four_workers_two_of_them_killed(place):
     assert len(told) == len(set(told)) == len(study.trials) - len(lost)
 
 
+@pytest.mark.endurance
 def test_two_machines_one_of_which_dies(place, tmp_path):
     """What the dead one was at is taken up by the other, once its signs of life end."""
     other = start(tmp_path, place, trials=8)

@@ -105,6 +105,7 @@ def test_what_a_dead_trial_noted_is_not_its_successors(place):
     assert second.user_attrs == {} and first.user_attrs["worker"] == "dead"
 
 
+@pytest.mark.endurance
 @pytest.mark.parametrize("kill", [os.killpg, os.kill], ids=["all", "main"])
 def test_a_killed_search_goes_on_where_it_was(place, tmp_path, kill):
     """Its workers end with it, if they were not killed as well."""

@@ -221,6 +221,7 @@ def alive(session):
     return found
 
 
+@pytest.mark.endurance
 def test_killed_and_started_again_it_ends_as_if_never_killed(tmp_path, monkeypatch):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
