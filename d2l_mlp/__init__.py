@@ -7,7 +7,7 @@ Every ``gb.`` call of the chapter is served here. A name's module loads when the
 first used, so that importing the package costs no more than importing MXNet.
 
 Raises:
-    d2l_mlp._compat.MXNetUnavailable: on import, where MXNet cannot be loaded;
+    d2l_mlp._unavailable.MXNetUnavailable: on import, where MXNet cannot be loaded;
         an ``ImportError`` that names the cause and what mends it.
 """
 

@@ -5,7 +5,7 @@ import sys
 try:
     from .commands.cli import main
 except ModuleNotFoundError as error:
-    from ._compat import explain
+    from ._unavailable import explain
 
     cause, mend = explain(error)
     sys.exit(

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from d2l_mlp import _compat
+from d2l_mlp._unavailable import NUMPY, REINSTALL, explain
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ def test_import_names_the_missing_library_without_mxnet_frames(broken_mxnet):
     assert process.returncode == 1
     *frames, message = process.stderr.strip().splitlines()
     assert message.startswith(
-        "d2l_mlp._compat.MXNetUnavailable: MXNet cannot be loaded"
+        "d2l_mlp._unavailable.MXNetUnavailable: MXNet cannot be loaded"
     )
     assert "libquadmath.so.0" in message
     assert "sudo apt-get install libquadmath0" in message
@@ -92,9 +93,13 @@ def test_unknown_name_is_an_attribute_error():
         (
             ModuleNotFoundError(name="mxnet"),
             "mxnet is not installed",
-            _compat.REINSTALL,
+            REINSTALL,
         ),
-        (ModuleNotFoundError(name="graphviz"), "graphviz is not", _compat.REINSTALL),
+        (
+            ModuleNotFoundError(name="graphviz"),
+            "graphviz is not",
+            REINSTALL,
+        ),
         (ModuleNotFoundError(name="distutils"), "distutils", "setuptools>=77,<80"),
         (OSError(NO_LIBRARY), "libquadmath.so.0", "install libquadmath0"),
         (OSError(NO_LIBRARY.replace("quadmath", "rt")), "librt.so.0", "librt.so.0"),
@@ -102,25 +107,25 @@ def test_unknown_name_is_an_attribute_error():
     ],
 )
 def test_explain(error, cause, mend):
-    found_cause, found_mend = _compat.explain(error)
+    found_cause, found_mend = explain(error)
     assert cause in found_cause
     assert mend in found_mend
 
 
 def test_explain_numpy_2(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpy", SimpleNamespace(__version__="2.4.0rc1"))
-    cause, mend = _compat.explain(AttributeError("module 'numpy' has no 'in1d'"))
-    assert cause == f"found numpy 2.4.0rc1, expected {_compat.NUMPY}"
-    assert mend == f"{sys.executable} -m pip install numpy=={_compat.NUMPY}"
+    cause, mend = explain(AttributeError("module 'numpy' has no 'in1d'"))
+    assert cause == f"found numpy 2.4.0rc1, expected {NUMPY}"
+    assert mend == f"{sys.executable} -m pip install numpy=={NUMPY}"
 
 
 def test_explain_names_the_machine_and_the_python_first(monkeypatch):
     error = ModuleNotFoundError(name="mxnet")
     monkeypatch.setattr(platform, "python_version", lambda: "3.14.1")
     monkeypatch.setattr(sys, "version_info", (3, 14, 1))
-    assert _compat.explain(error)[0] == "found Python 3.14.1, expected 3.10 to 3.13"
+    assert explain(error)[0] == "found Python 3.14.1, expected 3.10 to 3.13"
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
-    assert "found Linux aarch64, expected Linux x86_64" in _compat.explain(error)[0]
+    assert "found Linux aarch64, expected Linux x86_64" in explain(error)[0]
 
 
 @pytest.mark.parametrize(

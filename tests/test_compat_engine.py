@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from d2l_mlp import _compat
-from d2l_mlp._compat import ENGINES
+from d2l_mlp import _threads
+from d2l_mlp._threads import ENGINES
+from d2l_mlp._unavailable import MXNetUnavailable
 
 import mxnet
 import numpy as np
@@ -31,15 +32,15 @@ def test_newer_kernels_only_where_the_processor_has_all_of_it(
     tmp_path, monkeypatch, lacking
 ):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    cpuinfo = flags_file(tmp_path, _compat.HASWELL - {lacking})
-    _compat.choose_kernels(cpuinfo)
+    cpuinfo = flags_file(tmp_path, _threads.HASWELL - {lacking})
+    _threads.choose_kernels(cpuinfo)
     chosen = os.environ.pop("OPENBLAS_CORETYPE", None)
     assert chosen == (None if lacking else "Haswell")
 
 
 def test_the_users_choice_of_kernels_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Zen")
-    _compat.choose_kernels(flags_file(tmp_path, _compat.HASWELL))
+    _threads.choose_kernels(flags_file(tmp_path, _threads.HASWELL))
     assert os.environ["OPENBLAS_CORETYPE"] == "Zen"
 
 
@@ -60,7 +61,7 @@ def test_mxnets_openblas_has_the_kernels_that_are_chosen():
 
 def test_no_cpuinfo_is_no_fault(tmp_path, monkeypatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
-    _compat.choose_kernels(tmp_path / "none")
+    _threads.choose_kernels(tmp_path / "none")
     assert "OPENBLAS_CORETYPE" not in os.environ
 
 
@@ -116,7 +117,7 @@ VARIABLES = (
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, ("1", str(min(2, _compat.count_processors())), ENGINES[0], None)),
+        ({}, ("1", str(min(2, _threads.count_processors())), ENGINES[0], None)),
         ({"OMP_NUM_THREADS": "1"}, ("1", None, ENGINES[0], None)),
         ({"OMP_NUM_THREADS": "4,2"}, ("4", None, ENGINES[2], "20000")),
         # As a child of a process for which NaiveEngine was chosen has it.
@@ -140,19 +141,19 @@ def test_engine_and_threads_are_chosen_unless_the_user_has(
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    _compat.choose_engine()
+    _threads.choose_engine()
     assert tuple(os.environ.get(name) for name in VARIABLES[:4]) == expected
     # A team of MXNet's own leaves nothing for a helper.
     team, threads = int(expected[0]), int(expected[1] or 1)
-    assert _compat.num_threads() == (threads if team == 1 else 1)
+    assert _threads.num_threads() == (threads if team == 1 else 1)
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "-1", "99999", "1.5", "²", "2 4"])
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MXNET_CPU_WORKER_NTHREADS"])
 def test_a_number_of_threads_that_is_none_is_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(_compat.MXNetUnavailable) as refusal:
-        _compat.choose_engine()
+    with pytest.raises(MXNetUnavailable) as refusal:
+        _threads.choose_engine()
     assert refusal.value.cause.startswith(f"found {name}={value!r}, expected a whole")
     assert refusal.value.mend == f"unset {name}"
 
@@ -172,8 +173,8 @@ def test_what_would_hang_or_end_the_process_is_refused(monkeypatch, variables, c
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(_compat.MXNetUnavailable, match=cause):
-        _compat.choose_engine()
+    with pytest.raises(MXNetUnavailable, match=cause):
+        _threads.choose_engine()
 
 
 @pytest.mark.parametrize("value", ["abc", "0", "99999", "4,2", "", "1"])
@@ -222,8 +223,8 @@ def test_a_quota_counts_as_processors_do(tmp_path, monkeypatch, lines, files, ex
         path.write_text(content)
     own = tmp_path / "own"
     own.write_text(lines)
-    assert _compat.count_processors(tmp_path / "fs", own) == expected
-    assert _compat.count_processors(tmp_path / "fs", tmp_path / "none") == 8
+    assert _threads.count_processors(tmp_path / "fs", own) == expected
+    assert _threads.count_processors(tmp_path / "fs", tmp_path / "none") == 8
 
 
 def test_openmp_hears_for_how_long_to_spin():

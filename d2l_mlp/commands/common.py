@@ -15,7 +15,7 @@ from pydantic import Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from .. import _compat, _stop
+from .. import _stop, _threads
 from ..runs.settings import check_text, in_words
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def run_jobs(
     from ..runs.jobs import versions
     from ..runs.sweep import count_missing, sweep
 
-    jobs = jobs or _compat.count_processors()
+    jobs = jobs or _threads.count_processors()
     work = partial(train, root=as_text(root))
     total, missing = count_missing(planned, path)
     console.print(

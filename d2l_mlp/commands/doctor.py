@@ -2,7 +2,7 @@
 
 Works where MXNet, NumPy or both are broken: each package is imported in a process of
 its own, so that even a crash is a finding. Why MXNet does not load, be it the Python,
-the machine, a shared library or NumPy, is what ``_compat.explain`` says.
+the machine, a shared library or NumPy, is what ``_unavailable.explain`` says.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from .._compat import REINSTALL
+from .._unavailable import REINSTALL
 
 #: Package -> code that uses it. Importing d2l_mlp loads MXNet, or says why it cannot.
 PACKAGES = {

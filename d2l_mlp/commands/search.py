@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import _compat, _stop
+from .. import _compat, _stop, _threads
 from .common import (
     Jobs,
     Root,
@@ -86,7 +86,7 @@ def exercise_4(
     stands_on = headline("of each trial: its number", release)
     console.print(stands_on)
     place = Place(study or name, output / "search.journal", storage, heartbeat)
-    workers = jobs or _compat.count_processors()
+    workers = jobs or _threads.count_processors()
     with alone(output / "search"):
         searched = _search(place, space, trials, workers, release, root)
         # Within the lock: what is said is of the trials that are there.

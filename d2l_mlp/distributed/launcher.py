@@ -22,7 +22,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from .. import _compat, _stop
+from .. import _stop, _threads
 
 #: Seconds that processes have to end when told to.
 GRACE = 1.0
@@ -58,7 +58,7 @@ def launch(
         raise ValueError(
             f"host_ip: found {host_ip!r}, expected this machine's IPv4 address"
         )
-    _compat.check_environment()
+    _threads.check_environment()
     num_hosts = 1 if hosts is None else len(_read_hosts(hosts))
     arguments = ["-n", str(num_workers), "-s", str(num_servers)]
     # As one argument: the launcher would look for options of its own among several.
@@ -72,8 +72,8 @@ def launch(
         arguments += ["--launcher", "ssh", "-H", str(hosts.absolute()), line]
         arguments += ["--host-ip", host_ip] if host_ip else []
     workers_here = -(-num_workers // num_hosts)
-    share = max(1, _compat.count_processors() // workers_here)
-    environment["D2L_MLP_NUM_THREADS"] = str(min(share, _compat.num_threads()))
+    share = max(1, _threads.count_processors() // workers_here)
+    environment["D2L_MLP_NUM_THREADS"] = str(min(share, _threads.num_threads()))
     return _run([sys.executable, "-m", __name__, *arguments], environment)
 
 

@@ -31,7 +31,7 @@ from mxnet.base import _LIB, check_call
 from numba import carray, njit, types
 from numba.extending import intrinsic
 
-from .. import _compat
+from .. import _threads
 
 #: Looks at a number that another thread is to change before a thread sleeps: some 3 µs.
 #: Pieces end at about the same time, and to wake a thread takes longer.
@@ -329,7 +329,7 @@ def run(
         losses,
         correct,
     )
-    if len(memory.executors) == 1 or _compat.num_threads() == 1:
+    if len(memory.executors) == 1 or _threads.num_threads() == 1:
         return _take_part(0, *arguments)
     helping = _helper().submit(_take_part, 1, *arguments)
     try:

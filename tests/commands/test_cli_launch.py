@@ -156,7 +156,7 @@ def test_an_argument_passes_through_two_shells(argument):
 def test_each_worker_of_a_machine_takes_its_part_of_the_processors(monkeypatch):
     started = []
     monkeypatch.setattr(launcher, "_run", lambda line, env: started.append(env) or 0)
-    monkeypatch.setattr(launcher._compat, "count_processors", lambda: 8)
+    monkeypatch.setattr(launcher._threads, "count_processors", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("D2L_MLP_NUM_THREADS", "2")
     for num_workers in (1, 4, 5, 16):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from d2l_mlp._compat import NUMPY
+from d2l_mlp._unavailable import NUMPY
 from d2l_mlp.commands import doctor
 from d2l_mlp.dataset import releases
 
