@@ -116,6 +116,8 @@ def _explain(error: ValidationError, cls: Any) -> str:
     name: Any = first["loc"][0]
     # An argument without a name has its place.
     name = dict(enumerate(known)).get(name, name)
+    if first["type"] in ("multiple_argument_values", "unexpected_positional_argument"):
+        return f"{name}: found two values, or too many, expected each setting once"
     if name not in known:
         return f"{name}: found no such setting, expected one of {', '.join(known)}"
     return f"{name}: found {shown(first['input'])}, expected {_in_words(known[name])}"
