@@ -10,7 +10,7 @@ import numpy as np
 from mxnet import MXNetError, nd
 
 from . import _values
-from ._values import shown
+from ._values import brief
 
 if TYPE_CHECKING:
     from mxnet import gluon
@@ -149,7 +149,7 @@ def batches(name: str, data_iter: Any) -> None:
         hasattr(data_iter, "__iter__") or hasattr(data_iter, "__getitem__")
     ):
         raise ValueError(
-            f"{name}: found {shown(data_iter)}, expected batches (X, y), as "
+            f"{name}: found {brief(data_iter)}, expected batches (X, y), as "
             "load_data_fashion_mnist gives them"
         )
 
@@ -163,7 +163,7 @@ def each_batch(name: str, data_iter: Any) -> Iterator[tuple[nd.NDArray, nd.NDArr
 def batch(found: Any) -> tuple[nd.NDArray, nd.NDArray]:
     """Return a batch's X and y; refuse what is not a pair of NDArrays."""
     if not (isinstance(found, (tuple, list)) and len(found) == 2):
-        raise ValueError(f"batch: found {shown(found)}, expected a pair (X, y)")
+        raise ValueError(f"batch: found {brief(found)}, expected a pair (X, y)")
     X, y = (
         _values.instance(f"the batch's {name}", array, nd.NDArray)
         for name, array in zip("Xy", found, strict=True)
@@ -182,7 +182,7 @@ def same_shape(name: str, found: Any, like: np.ndarray) -> np.ndarray:
     """Return an array that a function gave; refuse another shape than ``like`` has."""
     if not isinstance(found, np.ndarray) or found.shape != like.shape:
         raise ValueError(
-            f"{name}: found {shown(found)} from it, expected {shown(like)}, as it is "
+            f"{name}: found {brief(found)} from it, expected {brief(like)}, as it is "
             "given"
         )
     return found
@@ -204,7 +204,7 @@ def checked_net(
             ) from None
         if not isinstance(y_hat, nd.NDArray):
             raise ValueError(
-                f"net: found {shown(y_hat)} from it, expected an NDArray ({n}, classes)"
+                f"net: found {brief(y_hat)} from it, expected an NDArray ({n}, classes)"
             )
         if y_hat.ndim != 2 or y_hat.shape[0] != n:
             raise ValueError(
@@ -226,7 +226,7 @@ def checked_loss(
         found = loss(y_hat, y)
         if not isinstance(found, nd.NDArray):
             raise ValueError(
-                f"loss: found {shown(found)} from it, expected an NDArray, the loss of "
+                f"loss: found {brief(found)} from it, expected an NDArray, the loss of "
                 "each sample"
             )
         return found
@@ -278,7 +278,7 @@ def size(resize: int | tuple[int, int]) -> tuple[int, int]:
 def part(part: tuple[int, int], n: int, batch_size: int) -> tuple[int, int]:
     """Return a worker's rank and their number; refuse a batch with too few images."""
     if not (isinstance(part, (tuple, list)) and len(part) == 2):
-        raise ValueError(f"part: found {shown(part)}, expected (rank, workers)")
+        raise ValueError(f"part: found {brief(part)}, expected (rank, workers)")
     rank = _values.whole_number("part[0]", part[0], least=0)
     workers = _values.whole_number("part[1]", part[1], least=rank + 1)
     last = n % batch_size or min(n, batch_size)

@@ -14,12 +14,12 @@ from mxnet import nd
 T = TypeVar("T")
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """Return ``"1 epoch"``, ``"2 epochs"``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def shown(value: Any) -> str:
+def brief(value: Any) -> str:
     """Return ``value`` as an error shows it: in one short line."""
     if isinstance(value, (np.ndarray, nd.NDArray)):
         return f"{type(value).__name__} {np.dtype(value.dtype)} {value.shape}"
@@ -39,7 +39,7 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
         or value < least
     ):
         raise ValueError(
-            f"{name}: found {shown(value)}, expected a whole number from {least} on"
+            f"{name}: found {brief(value)}, expected a whole number from {least} on"
         )
     return int(value)
 
@@ -48,7 +48,7 @@ def seed(value: Any, bits: int = 31) -> int:
     """Return ``value``; refuse what MXNet would cut short and say nothing."""
     number = whole_number("seed", value, least=0)
     if number >= 2**bits:
-        raise ValueError(f"seed: found {shown(value)}, expected 0 to {2**bits - 1}")
+        raise ValueError(f"seed: found {brief(value)}, expected 0 to {2**bits - 1}")
     return number
 
 
@@ -67,7 +67,7 @@ def positive(name: str, value: Any) -> float:
     """Return ``value`` as a float; refuse what is not a finite number above 0."""
     if not (is_number(value) and value > 0):
         raise ValueError(
-            f"{name}: found {shown(value)}, expected a finite number above 0"
+            f"{name}: found {brief(value)}, expected a finite number above 0"
         )
     return float(value)
 
@@ -76,7 +76,7 @@ def not_negative(name: str, value: Any) -> float:
     """Return ``value`` as a float; refuse what is not a finite number from 0 on."""
     if not (is_number(value) and value >= 0):
         raise ValueError(
-            f"{name}: found {shown(value)}, expected a finite number, at least 0"
+            f"{name}: found {brief(value)}, expected a finite number, at least 0"
         )
     return float(value)
 
@@ -84,34 +84,34 @@ def not_negative(name: str, value: Any) -> float:
 def flag(name: str, value: Any) -> None:
     """Refuse what is neither True nor False, a text for instance."""
     if not (isinstance(value, (int, np.bool_)) and value in (0, 1)):
-        raise ValueError(f"{name}: found {shown(value)}, expected True or False")
+        raise ValueError(f"{name}: found {brief(value)}, expected True or False")
 
 
 def one_of(name: str, value: T, choices: Sequence[T]) -> T:
     """Return ``value``; refuse what is none of ``choices``."""
     if value not in choices:
         expected = ", ".join(map(repr, choices))
-        raise ValueError(f"{name}: found {shown(value)}, expected one of {expected}")
+        raise ValueError(f"{name}: found {brief(value)}, expected one of {expected}")
     return value
 
 
 def function(name: str, value: Any, optional: bool = False) -> None:
     """Refuse what cannot be called."""
     if not (callable(value) or (optional and value is None)):
-        raise ValueError(f"{name}: found {shown(value)}, expected a function")
+        raise ValueError(f"{name}: found {brief(value)}, expected a function")
 
 
 def instance(name: str, value: Any, kind: type[T]) -> T:
     """Return ``value``; refuse what is not a ``kind``."""
     if not isinstance(value, kind):
-        raise ValueError(f"{name}: found {shown(value)}, expected {kind.__name__}")
+        raise ValueError(f"{name}: found {brief(value)}, expected {kind.__name__}")
     return value
 
 
 def path(name: str, value: Any) -> Path:
     """Return ``value`` as a path; refuse what cannot be one."""
     if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
-        raise ValueError(f"{name}: found {shown(value)}, expected a path")
+        raise ValueError(f"{name}: found {brief(value)}, expected a path")
     return Path(value)
 
 
@@ -120,7 +120,7 @@ def sequence(name: str, value: Any, of: str) -> list:
     if isinstance(value, (str, bytes)) or not (
         isinstance(value, Iterable) or hasattr(value, "__getitem__")
     ):
-        raise ValueError(f"{name}: found {shown(value)}, expected {of}")
+        raise ValueError(f"{name}: found {brief(value)}, expected {of}")
     return list(value)
 
 

@@ -98,8 +98,8 @@ VARIANTS: dict[str, Variant] = {
     ),
     "lr 0.4": Variant("learning rate 0.4", {"lr": 0.4}),
     "lr 0.6": Variant("learning rate 0.6", {"lr": 0.6}),
-    "scale 0.001": Variant("first weights of scale 0.001", {"scale": 0.001}),
-    "scale 0.1": Variant("first weights of scale 0.1", {"scale": 0.1}),
+    "scale 0.001": Variant("initial weights of scale 0.001", {"scale": 0.001}),
+    "scale 0.1": Variant("initial weights of scale 0.1", {"scale": 0.1}),
     "float16 images": Variant(
         "images rounded to float16", arrange=_half_precision_images
     ),

@@ -59,7 +59,7 @@ def init_params(
     ]
     text = isinstance(scale, str)
     if scale != "he" if text else not (_values.is_number(scale) and scale > 0):  # type: ignore[operator]
-        found = _values.shown(scale)
+        found = _values.brief(scale)
         raise ValueError(f"scale: found {found}, expected a number above 0, or 'he'")
     if ctx is not None:
         _values.instance("ctx", ctx, Context)
@@ -131,11 +131,11 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
         ValueError: either is something else.
     """
     if not isinstance(image, np.ndarray) or image.shape != (28, 28):
-        raise ValueError(f"image: found {_values.shown(image)}, expected (28, 28)")
+        raise ValueError(f"image: found {_values.brief(image)}, expected (28, 28)")
     params = _values.each("params", params, np.ndarray, "NumPy arrays")
     if params and params[0].shape[:1] != (784,):
         raise ValueError(
-            f"params[0]: found {_values.shown(params[0])}, expected (784, units)"
+            f"params[0]: found {_values.brief(params[0])}, expected (784, units)"
         )
     X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
     scores = make_net([nd.array(param) for param in params])(X)
@@ -144,7 +144,7 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
 
 def _check_dropout(dropout: float) -> None:
     if not (_values.is_number(dropout) and 0 <= dropout < 1):
-        found = _values.shown(dropout)
+        found = _values.brief(dropout)
         raise ValueError(f"dropout: found {found}, expected at least 0, below 1")
 
 
@@ -175,7 +175,7 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
         ValueError: the two differ in the shapes of their layers.
     """
     if not isinstance(twin, (nn.Sequential, nn.HybridSequential)):
-        found_twin = _values.shown(twin)
+        found_twin = _values.brief(twin)
         raise ValueError(f"twin: found {found_twin}, expected a gluon.nn.Sequential")
     params = _values.each("params", params, nd.NDArray, "a list of NDArrays")
     found = _values.shapes(params)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from mxnet import nd
 
-from .._values import each, is_number, numeric, sequence, shown
+from .._values import brief, each, is_number, numeric, sequence
 from .results import EpochResult
 
 Images: TypeAlias = nd.NDArray | np.ndarray
@@ -48,7 +48,7 @@ def set_figsize(figsize: tuple[float, float] = (3.5, 2.5)) -> None:
     sides = sequence("figsize", figsize, "(width, height)")
     if len(sides) != 2 or not all(is_number(side) and side > 0 for side in sides):
         raise ValueError(
-            f"figsize: found {shown(figsize)}, expected (width, height), two finite "
+            f"figsize: found {brief(figsize)}, expected (width, height), two finite "
             "numbers above 0"
         )
     use_svg_display()

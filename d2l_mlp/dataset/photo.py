@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from .._values import shown
+from .._values import brief
 
 #: Largest file in bytes, and largest picture in pixels, that are accepted.
 MOST_BYTES, MOST_PIXELS = 8_000_000, 8_000_000
@@ -38,7 +38,7 @@ def to_image(content: bytes) -> np.ndarray:
         PhotoError: too large, not a picture, or of one colour.
     """
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise PhotoError(f"picture: found {shown(content)}, expected a file's bytes")
+        raise PhotoError(f"picture: found {brief(content)}, expected a file's bytes")
     if len(content) > MOST_BYTES:
         raise PhotoError(
             f"picture: found {len(content)} bytes, expected at most {MOST_BYTES}"

@@ -67,7 +67,7 @@ STUDIES = {
             for series, scale in SCALES.items()
             for layers in (1, 2, 3, 4)
         ),
-        "first weights",
+        "initial weights",
     ),
     3: Study(
         "What does the learning rate change?",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._values import counted
+from .._values import plural
 from ..runs.sweep import Json, key
 from .studies import Case, Study, make_job, settings_of
 
@@ -93,7 +93,7 @@ def answer(study: Study, rows: Sequence[Row]) -> list[str]:
         best = max(sound, key=lambda row: row.accuracies.mean())
         lines.append(
             f"best mean test accuracy: {_name(study, best.case)}, "
-            f"{mean_sd(best.accuracies, 4)} over {counted(best.num_runs, 'seed')}"
+            f"{mean_sd(best.accuracies, 4)} over {plural(best.num_runs, 'seed')}"
         )
         chapters = [row for row in sound if _is_the_chapters(row.case)]
         if chapters and chapters[0] is not best:

@@ -197,7 +197,7 @@ class Run:
 
 def _check_data(data: Any) -> tuple[BatchLoader, BatchLoader]:
     if not (isinstance(data, (tuple, list)) and len(data) == 2):
-        found = _values.shown(data)
+        found = _values.brief(data)
         raise ValueError(f"data: found {found}, expected (train_iter, test_iter)")
     for name, loader in zip(("train_iter", "test_iter"), data, strict=True):
         _values.instance(name, loader, BatchLoader)

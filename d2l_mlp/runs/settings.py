@@ -106,7 +106,7 @@ def _of_python(value: Any) -> Any:
 
 
 def _explain(error: ValidationError, cls: Any) -> str:
-    from .._values import shown
+    from .._values import brief
 
     first = error.errors()[0]
     if "ctx" in first and "error" in first["ctx"]:
@@ -120,7 +120,7 @@ def _explain(error: ValidationError, cls: Any) -> str:
         return f"{name}: found two values, or too many, expected each setting once"
     if name not in known:
         return f"{name}: found no such setting, expected one of {', '.join(known)}"
-    return f"{name}: found {shown(first['input'])}, expected {_in_words(known[name])}"
+    return f"{name}: found {brief(first['input'])}, expected {_in_words(known[name])}"
 
 
 def describe_layers(num_hiddens: Sequence[int]) -> str:
