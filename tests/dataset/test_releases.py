@@ -9,6 +9,7 @@ from d2l_mlp.dataset.releases import FILES, DataError, is_whole, read_file, read
 
 import numpy as np
 import pytest
+from folders import fill
 from hypothesis import given
 from hypothesis import strategies as st
 from mxnet.gluon.data.vision import FashionMNIST
@@ -171,13 +172,6 @@ def test_a_balanced_unknown_file_is_not_called_mnist(tmp_path):
     assert "MNIST has" not in refusal(tmp_path / LABELS, LABELS, content)
 
 
-def write(folder, files):
-    folder.mkdir(exist_ok=True)
-    for name, packed in files.items():
-        (folder / f"{name}.gz").write_bytes(packed)
-    return folder
-
-
 def test_folder_missing_or_a_file_is_no_fault(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
@@ -185,7 +179,8 @@ def test_folder_missing_or_a_file_is_no_fault(tmp_path):
 
 
 def test_folder_with_what_cannot_be_read(tmp_path, made):
-    folder = write(tmp_path, made["2017-08-31"])
+    folder = tmp_path
+    fill(folder, made["2017-08-31"])
     (folder / f"{LABELS}.gz").unlink()
     (folder / f"{LABELS}.gz").mkdir()
     files, faults = read_folder(folder)
@@ -194,7 +189,8 @@ def test_folder_with_what_cannot_be_read(tmp_path, made):
 
 
 def test_an_uncompressed_file_stands_in_for_a_damaged_one(tmp_path, made):
-    folder = write(tmp_path, made["2017-08-31"])
+    folder = tmp_path
+    fill(folder, made["2017-08-31"])
     (folder / f"{LABELS}.gz").write_bytes(b"")
     (folder / LABELS).write_bytes(gzip.decompress(made["2017-08-31"][LABELS]))
     files, faults = read_folder(folder)
@@ -203,9 +199,10 @@ def test_an_uncompressed_file_stands_in_for_a_damaged_one(tmp_path, made):
 
 
 def test_mixed_releases_are_not_whole(tmp_path, made):
-    folder = write(tmp_path, made["2017-08-31"])
+    folder = tmp_path
+    fill(folder, made["2017-08-31"])
     assert is_whole(read_folder(folder)[0])
-    write(folder, {LABELS: made["2017-08-26"][LABELS]})
+    fill(folder, {LABELS: made["2017-08-26"][LABELS]})
     files, faults = read_folder(folder)
     assert len(files) == 4 and not faults and not is_whole(files)
     assert releases.release_ids(files) == ["2017-08-26", "2017-08-31"]
