@@ -21,7 +21,7 @@ from .._checks import param_names
 from ..chapter.results import EpochResult
 
 #: Stands before the content, and tells which it is to be.
-_LINE = "d2l_mlp checkpoint 2, {} bytes, sha256 {}\n"
+_LINE = "d2l_mlp checkpoint 3, {} bytes, sha256 {}\n"
 _PATTERN = re.compile(_LINE.format(r"(\d{1,15})", "([0-9a-f]{64})").encode())
 
 
@@ -42,6 +42,28 @@ class Optimizer(_Strict):
     learning_rate: float
 
 
+class Shuffling(_Strict):
+    """State of NumPy's global generator, which shuffles the images."""
+
+    key: Annotated[
+        list[Annotated[int, Field(ge=0, lt=2**32)]],
+        Field(min_length=624, max_length=624),
+    ]
+    # NumPy reads beyond its array if told to, and does not check.
+    position: Annotated[int, Field(ge=0, le=624)]
+
+    @classmethod
+    def now(cls) -> Shuffling:
+        """Return the state that the generator has."""
+        _, key, position, *_ = np.random.get_state()
+        return cls(key=key.tolist(), position=position)
+
+    def restore(self) -> None:
+        """Give the generator this state."""
+        key = np.array(self.key, np.uint32)
+        np.random.set_state(("MT19937", key, self.position))
+
+
 class _Epoch(_Strict):
     train_loss: float
     train_accuracy: float
@@ -52,6 +74,7 @@ class _Epoch(_Strict):
 
 class _Record(_Strict):
     made_of: dict[str, Any]
+    shuffling: Shuffling
     optimizer: Optimizer | None
     epochs: Annotated[list[_Epoch], Field(min_length=1)]
     num_params: Annotated[int, Field(ge=1)]
@@ -65,12 +88,14 @@ class Checkpoint:
         made_of: what must be the same to go on to the same bits, JSON by name.
         params: ``[W1, b1, ...]``, float32.
         results: each epoch so far, with its batches; at least one.
+        shuffling: what the next epoch's order is drawn from.
         optimizer: a Gluon trainer's; None without one.
     """
 
     made_of: dict[str, Any]
     params: list[np.ndarray]
     results: list[EpochResult]
+    shuffling: Shuffling
     optimizer: Optimizer | None = None
 
     def to_file(self) -> tuple[bytes, bytes]:
@@ -79,6 +104,7 @@ class Checkpoint:
 
         record = _Record(
             made_of=self.made_of,
+            shuffling=self.shuffling,
             optimizer=self.optimizer,
             epochs=[_describe(result) for result in self.results],
             num_params=len(self.params),
@@ -147,7 +173,9 @@ def _parse(content: bytes) -> Checkpoint:
         EpochResult(i, **epoch.model_dump(exclude={"num_batches"}), batches=part)
         for i, (epoch, part) in enumerate(zip(record.epochs, parts, strict=True), 1)
     ]
-    return Checkpoint(record.made_of, params, results, record.optimizer)
+    return Checkpoint(
+        record.made_of, params, results, record.shuffling, record.optimizer
+    )
 
 
 def _describe(result: EpochResult) -> _Epoch:

@@ -20,8 +20,8 @@ from mxnet import gluon
 
 from .. import __version__, _values
 from ..chapter.results import BatchResult, EpochResult
-from ..chapter.step import LearningRate, seed_everything
-from .checkpoint import Checkpoint, CheckpointError, Optimizer
+from ..chapter.step import LearningRate
+from .checkpoint import Checkpoint, CheckpointError, Optimizer, Shuffling
 from .checkpoint_folder import Folder
 from .run import Run
 
@@ -97,7 +97,7 @@ def take(run: Run, results: list[EpochResult]) -> Checkpoint:
             num_update=run.trainer.optimizer.num_update,
             learning_rate=run.trainer.learning_rate,
         )
-    return Checkpoint(made_of(run), params, results, optimizer)
+    return Checkpoint(made_of(run), params, results, Shuffling.now(), optimizer)
 
 
 def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
@@ -128,11 +128,9 @@ def restore(run: Run, checkpoint: Checkpoint, path: Path) -> None:
         if optimizer.lr_scheduler is None:
             run.trainer.set_learning_rate(checkpoint.optimizer.learning_rate)
     run.earlier = checkpoint.results
-    # Each pass so far has drawn an order of the images, if it was shuffled.
-    seed_everything(run.settings.seed)
-    for _ in run.earlier:
-        for data_iter in (run.train_iter, run.test_iter):
-            next(data_iter.batch_indices())
+    # Drawing the epochs' orders again from the seed would not do: a test pass may
+    # shuffle too, and another run may have seeded the generator since this one did.
+    checkpoint.shuffling.restore()
 
 
 def _check(run: Run, checkpoint: Checkpoint, path: Path) -> None:

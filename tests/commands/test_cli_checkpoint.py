@@ -126,7 +126,7 @@ def test_on_a_small_disk_it_ends_where_the_disk_does(small_disk, tmp_path, whole
     assert "cannot be written (No space left on device)" in done.stderr
     (epoch, path), *_ = Folder(small_disk).paths().items()
     assert f"go on with --resume: that of epoch {epoch} is kept" in done.stderr
-    assert path.read_bytes().startswith(b"d2l_mlp checkpoint 2, ")
+    assert path.read_bytes().startswith(b"d2l_mlp checkpoint 3, ")
     (tmp_path / "kept").unlink()
     (tmp_path / "kept").mkdir()
     shutil.copy(path, tmp_path / "kept")

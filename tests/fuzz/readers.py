@@ -196,7 +196,7 @@ def idx_reader(name):
 def seal(content):
     """Write ``content`` under a checkpoint's first line that fits it."""
     sum_ = hashlib.sha256(content).hexdigest()
-    return f"d2l_mlp checkpoint 2, {len(content)} bytes, sha256 {sum_}\n".encode() + (
+    return f"d2l_mlp checkpoint 3, {len(content)} bytes, sha256 {sum_}\n".encode() + (
         content
     )
 
@@ -205,7 +205,8 @@ def small_checkpoint():
     arrays = [np.ones(shape, "f4") for shape in ((3, 2), 2)]
     epochs = [EpochResult(1, 0.5, 0.5, 0.5, 1.0, np.ones((2, 3)))]
     made_of = {"lr": 0.5, "num_hiddens": [8], "labels": None}
-    return checkpoint.Checkpoint(made_of, arrays, epochs)
+    shuffling = checkpoint.Shuffling(key=[0] * 624, position=0)
+    return checkpoint.Checkpoint(made_of, arrays, epochs, shuffling)
 
 
 def checkpoint_reader():

@@ -10,7 +10,13 @@ from pathlib import Path
 from d2l_mlp.chapter import model as models
 from d2l_mlp.chapter.results import EpochResult
 from d2l_mlp.runs import params as params_file
-from d2l_mlp.runs.checkpoint import Checkpoint, CheckpointError, Optimizer, read
+from d2l_mlp.runs.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    Optimizer,
+    Shuffling,
+    read,
+)
 
 import numpy as np
 import pytest
@@ -31,7 +37,7 @@ def make(num_epochs=2, made_of=None):
     rng = np.random.default_rng(num_epochs)
     params = [rng.normal(size=s).astype("f4") for s in ((6, 3), 3, (3, 2), 2)]
     results = [result(i + 1, rng.random((4, 3))) for i in range(num_epochs)]
-    return Checkpoint(made_of or {"lr": 0.5}, params, results)
+    return Checkpoint(made_of or {"lr": 0.5}, params, results, Shuffling.now())
 
 
 def write(path, checkpoint):
@@ -42,7 +48,7 @@ def write(path, checkpoint):
 def seal(path, content):
     """Write ``content`` under a first line that fits it."""
     sum_ = hashlib.sha256(content).hexdigest()
-    line = f"d2l_mlp checkpoint 2, {len(content)} bytes, sha256 {sum_}\n"
+    line = f"d2l_mlp checkpoint 3, {len(content)} bytes, sha256 {sum_}\n"
     path.write_bytes(line.encode() + content)
     return path
 
@@ -72,10 +78,11 @@ def test_what_is_read_is_what_was_written(
     params = [np.asarray(param, order=order) for param in params]
     batches = [np.asarray(part, order=order) for part in batches]
     results = [result(i + 1, part, *numbers) for i, part in enumerate(batches)]
-    kept = Checkpoint(made_of, params, results, optimizer)
+    kept = Checkpoint(made_of, params, results, Shuffling.now(), optimizer)
     path = write(folder / "file", kept)
     found = read(path)
     assert (found.made_of, found.optimizer) == (made_of, optimizer)
+    assert found.shuffling == kept.shuffling
     assert found.results == results
     for name in ("params", "batches"):
         both = ([r.batches for r in c.results] for c in (found, kept))
@@ -179,7 +186,7 @@ def test_a_file_that_says_it_is_huge_takes_no_memory(tmp_path, header):
 @pytest.mark.usefixtures("little_memory")
 def test_a_first_line_that_says_more_than_the_file_has_is_not_believed(tmp_path):
     path = tmp_path / "file"
-    path.write_text(f"d2l_mlp checkpoint 2, {10**14} bytes, sha256 {'0' * 64}\nabc")
+    path.write_text(f"d2l_mlp checkpoint 3, {10**14} bytes, sha256 {'0' * 64}\nabc")
     with pytest.raises(CheckpointError, match="found 3 bytes, expected the 1000"):
         read(path)
 
@@ -230,7 +237,7 @@ def test_what_is_sealed_but_holds_other_things_is_refused(tmp_path, changes):
 
 def test_another_version_of_the_format_is_named_as_such(tmp_path):
     path = write(tmp_path / "file", make())
-    path.write_bytes(path.read_bytes().replace(b"checkpoint 2,", b"checkpoint 1,"))
+    path.write_bytes(path.read_bytes().replace(b"checkpoint 3,", b"checkpoint 2,"))
     with pytest.raises(CheckpointError, match="or a checkpoint of another version"):
         read(path)
 

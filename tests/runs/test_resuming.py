@@ -98,6 +98,19 @@ def test_it_ends_on_the_same_bits(make, tmp_path, kind, stops):
         assert counts == [16 * 5] * 2
 
 
+def test_orders_go_on_after_a_shuffled_test_pass_and_another_run(make, tmp_path):
+    def start():
+        run = make()
+        run.test_iter.shuffle = True
+        make(seed=1)  # which seeds the generator that the first one shuffles with
+        return run
+
+    whole, run = start(), start()
+    expected = list(whole.epochs())
+    stop_after(2, kept_epochs(start(), tmp_path))
+    assert_same(run, list(kept_epochs(run, tmp_path, resume=True)), whole, expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_schedule_dropout_and_weight_decay_go_on(make, tmp_path, kind):
     hold(make, tmp_path, (1, 3), **KINDS[kind], **CHANGES)
