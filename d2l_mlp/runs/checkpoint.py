@@ -55,13 +55,13 @@ class Shuffling(_Strict):
     @classmethod
     def now(cls) -> Shuffling:
         """Return the state that the generator has."""
-        _, key, position, *_ = np.random.get_state()
-        return cls(key=key.tolist(), position=position)
+        state: Any = np.random.get_state(legacy=False)["state"]
+        return cls(key=state["key"].tolist(), position=state["pos"])
 
     def restore(self) -> None:
         """Give the generator this state."""
         key = np.array(self.key, np.uint32)
-        np.random.set_state(("MT19937", key, self.position))
+        np.random.set_state(("MT19937", key, self.position, 0, 0.0))
 
 
 class _Epoch(_Strict):
