@@ -175,7 +175,7 @@ def _train_linear(run: Run) -> None:
         train_metric=edition.train_metric,
         hybridize=asked.hybridize,
     )
-    linear = Run(settings, (run.train_iter, run.test_iter), run.team)
+    linear = Run(settings, (run.train_iter, run.test_iter), run.workers)
     *_, last = _with_bar(linear.epochs(), linear)
     console.print(f"the linear model, lr {edition.lr}:\n{edition.beside(last)}")
 

@@ -1,16 +1,15 @@
-"""No process waits for a dead one: each looks after its peers, and ends without them.
+"""A process whose peers have died ends, and does not wait for them.
 
-ps-lite, under MXNet's KVStore, waits for ever for a peer that has died. But its
-scheduler hears every peer's heart beat, and every peer hears the scheduler's; who is
-missed is only asked for here. A peer that dies so takes the scheduler with it, and the
-scheduler, on this machine or another, all others.
+ps-lite, under MXNet's KVStore, waits for ever for a dead peer. But its scheduler hears
+every peer's heartbeat, and every peer hears the scheduler's; here each process asks
+ps-lite once a second who is missing. So the death of one peer ends the scheduler, and
+the scheduler's end, on this machine or another, ends all others.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import sys
 import threading
 import time
 
@@ -18,32 +17,27 @@ import mxnet as mx
 from mxnet.base import _LIB, check_call
 
 #: Seconds between heartbeats, and after how many without one a peer is dead: enough for
-#: a busy machine, and twice as many (peer, scheduler, others) are less than 30.
+#: a busy machine, and all have ended within 30, twice that time and a bit.
 INTERVAL, TIMEOUT = 1, 9
-#: Seconds until all processes of a run have found each other.
+#: Seconds that the processes of a run have to find each other.
 PATIENCE = 120
-#: Seconds for leaving them, when all have said that they are done.
+#: Seconds that leaving the others may take.
 FAREWELL = 20
 
-# Groups of processes, as ps-lite numbers them.
-SCHEDULER, SERVERS, WORKERS = 1, 2, 4
-# A timeout that everyone has outlasted: so many peers there are.
-EVERYONE = -1
+# ps-lite's numbers for its groups of processes, and what a message calls them.
+GROUPS = {1: "the scheduler", 2: "{} server(s)", 4: "{} worker(s)"}
+EVERYONE = sum(GROUPS)
+# A timeout that has always passed: asked with it, ps-lite counts all peers.
+NO_TIME = -1
 
 
-def prepare() -> None:
-    """Set what ps-lite reads when it starts, where the user has not."""
-    os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(INTERVAL))
-    os.environ.setdefault("PS_HEARTBEAT_TIMEOUT", str(TIMEOUT))
-    # It would listen on that port, in every process, though it was meant for others.
-    os.environ.pop("PORT", None)
+class Heartbeat:
+    """A thread that ends this process, with code 1, when a peer is dead.
 
-
-class Watch:
-    """A thread that ends this process, code 1, when it waits for the dead.
+    Start it before the KVStore: it also ends a process whose peers never come.
 
     Args:
-        who: this process, for the message.
+        who: what messages call this process.
 
     Attributes:
         store: the KVStore; None until there is one.
@@ -52,77 +46,62 @@ class Watch:
     def __init__(self, who: str) -> None:
         self.who = who
         self.store: mx.kv.KVStore | None = None
-        self._timeout = int(os.environ["PS_HEARTBEAT_TIMEOUT"])
+        # ps-lite reads them when it starts.
+        os.environ.setdefault("PS_HEARTBEAT_INTERVAL", str(INTERVAL))
+        self._timeout = int(os.environ.setdefault("PS_HEARTBEAT_TIMEOUT", str(TIMEOUT)))
+        # Every process would listen on this port, which is meant for other programs.
+        os.environ.pop("PORT", None)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def stop(self) -> threading.Timer:
-        """Look no more; return what ends this process all the same, unless cancelled.
+        """Stop before the KVStore is freed; cancel the returned timer after that.
 
-        For the last steps of leaving, where the store that is asked goes away.
+        Unless cancelled, the timer ends this process: freeing waits for the others.
         """
         self._stop.set()
         self._thread.join()
         self.store = None
-        last = threading.Timer(FAREWELL, self._end, ["the others do not let go"])
-        last.daemon = True
-        last.start()
-        return last
+        timer = threading.Timer(FAREWELL, self._end, ["the others do not let go"])
+        timer.daemon = True
+        timer.start()
+        return timer
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         deadline = time.monotonic() + PATIENCE
         dead: list[str] = []
         met = False
         while not self._stop.wait(INTERVAL):
-            if not self._count(SCHEDULER | SERVERS | WORKERS, EVERYONE):
-                # Once met, nobody is left only where all have let go.
+            if not self._count(EVERYONE, NO_TIME):
+                # Later, having met, there is nobody only once all have left.
                 if not met and time.monotonic() > deadline:
                     self._end(f"not all processes of the run came within {PATIENCE} s")
                 continue
             met = True
-            # Twice, since nobody has been heard yet in the moment when all are there.
+            # Twice: when all have just met, none has sent a heartbeat yet.
             before, dead = dead, self._dead()
             if before and dead:
                 self._end(f"{' and '.join(dead)}: no heartbeat for {self._timeout} s")
 
     def _dead(self) -> list[str]:
-        names = {SCHEDULER: "the scheduler", SERVERS: "server", WORKERS: "worker"}
-        found = []
-        for group, name in names.items():
-            n = self._count(group, self._timeout)
-            if n:
-                found.append(f"{n} {name}{'s' * (n > 1)}" if group > 1 else name)
-        return found
+        counts = {group: self._count(group, self._timeout) for group in GROUPS}
+        return [GROUPS[group].format(n) for group, n in counts.items() if n]
 
     def _count(self, group: int, timeout: int) -> int:
-        # Without workers ps-lite is not running: asked now, it would crash.
+        """Return how many of ``group`` have been silent for ``timeout`` seconds."""
+        # While there are no workers ps-lite is not running, and would crash.
         if self.store is None or not self.store.num_workers:
             return 0
         n = ctypes.c_int()
+        arguments = self.store.handle, group, ctypes.byref(n), timeout
         try:
-            check_call(
-                _LIB.MXKVStoreGetNumDeadNode(
-                    self.store.handle, group, ctypes.byref(n), timeout
-                )
-            )
+            check_call(_LIB.MXKVStoreGetNumDeadNode(*arguments))
         except mx.MXNetError:
             return 0
         return n.value
 
     def _end(self, cause: str) -> None:
-        # The main thread may be anywhere in MXNet, with any lock.
+        # At once: the main thread may be anywhere in MXNet, with any lock.
         os.write(2, f"error: {self.who}: {cause}; this process ends\n".encode())
         os._exit(1)
-
-
-def end_at_exit() -> None:
-    """Have this process, once it exits, not wait for its peers: it has failed."""
-    import atexit
-
-    def leave() -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
-
-    atexit.register(leave)

@@ -8,109 +8,101 @@ with join("dist_sync") as workers:  # in a server or the scheduler this never re
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NoReturn
 
 import mxnet as mx
 import numpy as np
 from mxnet import nd
 from mxnet.kvstore.kvstore_server import KVStoreServer
 
-from ..chapter.step import LearningRate
 from ..chapter.train import sgd
 from ..runs.run import Run
-from . import heartbeat as watch
+from .heartbeat import Heartbeat
 
-KINDS = ("local", "dist_sync", "dist_async")
+_TOGETHER = ("dist_sync", "dist_async")
 
 
 def join(kind: str | None) -> Workers:
-    """Become what MXNet's launcher wants of this process.
+    """Take the role that MXNet's launcher gives this process by ``DMLC_ROLE``.
 
-    A server or the scheduler serves until the workers are done, and exits; a worker
+    A server or the scheduler serves until the workers are done, and exits. A worker
     waits until all processes of the run are there.
 
     Args:
-        kind: ``"local"`` for one process alone; ``"dist_sync"``: gradients are summed
-            over all workers before anyone goes on; ``"dist_async"``: nobody waits.
+        kind: ``"local"``: this process alone; ``"dist_sync"``: the gradients of all
+            workers are summed before anyone goes on; ``"dist_async"``: nobody waits.
 
     Raises:
-        ValueError: another ``kind``, or one that the launcher's variables do not fit.
+        ValueError: another ``kind``, or one that does not fit the role.
     """
     role = os.environ.get("DMLC_ROLE")
-    if kind not in ("dist_sync", "dist_async") and role is not None:
+    if role is not None and kind not in _TOGETHER:
         raise ValueError(
             f"kvstore: found {kind} in one of several processes (DMLC_ROLE is {role}), "
-            "expected dist_sync or dist_async"
+            f"expected {' or '.join(_TOGETHER)}"
         )
-    if kind not in KINDS:
-        raise ValueError(f"kvstore: found {kind}, expected {', '.join(KINDS)}")
     if kind == "local":
         return Workers(mx.kv.create(kind))
+    if kind not in _TOGETHER:
+        expected = ", ".join(("local", *_TOGETHER))
+        raise ValueError(f"kvstore: found {kind}, expected {expected}")
     if role is None:
         raise ValueError(
             f"kvstore: found {kind} in a process without a role (DMLC_ROLE), "
             "expected one that was started by the launcher: "
             f"python -m d2l_mlp launch --num-workers 2 -- book --kvstore {kind}"
         )
-    watch.prepare()
+    heartbeat = Heartbeat(role)
     if role != "worker":
-        _serve(role)
-    guard = watch.Watch("worker")
+        heartbeat.store = mx.kv.create("dist")
+        KVStoreServer(heartbeat.store).run()
+        raise SystemExit(0)
     store = mx.kv.create(kind)
-    guard.who = f"worker {store.rank}"
-    guard.store = store
-    return Workers(store, guard)
-
-
-def _serve(role: str) -> NoReturn:
-    guard = watch.Watch(role)
-    guard.store = mx.kv.create("dist")
-    KVStoreServer(guard.store).run()
-    raise SystemExit(0)
+    heartbeat.who = f"worker {store.rank}"
+    heartbeat.store = store
+    return Workers(store, heartbeat)
 
 
 class Workers:
     """All workers of a run, as one of them sees them; a context to work in.
 
-    A worker that leaves it by an error does not wait for the others.
+    A worker whose context ends by an error does not wait for the others.
 
     Args:
         store: a new KVStore.
-        guard: looks after the peers.
+        heartbeat: what ends this process when a peer is dead; None without peers.
 
     Attributes:
-        rank: which of the workers this is, from 0.
+        rank: this worker's number, from 0.
         num_workers: how many there are.
     """
 
-    def __init__(self, store: mx.kv.KVStore, guard: watch.Watch | None = None) -> None:
+    def __init__(self, store: mx.kv.KVStore, heartbeat: Heartbeat | None = None):
         self.rank: int = store.rank
         self.num_workers: int = store.num_workers
-        self._store, self._guard, self._num_keys = store, guard, 0
+        self._store, self._heartbeat, self._num_keys = store, heartbeat, 0
         self._adds = "async" in store.type
         if self._adds:
-            # Only with an optimizer does a server take what comes without waiting for
-            # all. This one adds: param - (-1) * what the worker has sent.
+            # Without an optimizer a server waits for the gradients of all workers. This
+            # one adds what a worker sends: param - (-1) * sent.
             if self.rank == 0:
                 store.set_optimizer(mx.optimizer.SGD(learning_rate=-1.0, wd=0.0))
             store._barrier()
 
     @property
     def part(self) -> tuple[int, int]:
-        """Return this worker's share of each batch, as ``BatchLoader`` wants it."""
+        """This worker's share of each batch, as ``BatchLoader`` takes it."""
         return self.rank, self.num_workers
 
     def make_trainer(self, run: Run) -> KVStoreTrainer:
         """Return what updates ``run`` by the gradients of all workers."""
-        return KVStoreTrainer(
-            run.arrays, self, run.lr, run.settings.wd, run.num_updates
-        )
+        return KVStoreTrainer(run, self)
 
     def share(self, arrays: Sequence[nd.NDArray]) -> list[int]:
-        """Give all workers rank 0's ``arrays``; return the keys they are kept under."""
+        """Give all workers rank 0's ``arrays``; return the keys that hold them."""
         keys = list(range(self._num_keys, self._num_keys + len(arrays)))
         self._num_keys += len(arrays)
         self._store.init(keys, list(arrays))
@@ -121,89 +113,69 @@ class Workers:
         """Return the sum over all workers of float64 ``values`` of one shape."""
         array = nd.array(values, dtype="float64")
         total = nd.zeros_like(array)
-        # Under a key of its own: in dist_async a server adds to what a key holds.
+        # Under a new key: in dist_async a server adds to what a key holds.
         keys = self.share([total])
         self._store.push(keys, [array])
         self._store._barrier()
         self._store.pull(keys, out=[total])
         return total.asnumpy()
 
-    def descend(
-        self,
-        keys: list[int],
-        params: list[nd.NDArray],
-        lr: float,
-        batch_size: int,
-        wd: float,
-    ) -> None:
-        """Step as ``sgd`` does, over the summed gradients of ``params``.
-
-        In dist_async: from where the servers are, by this worker's gradients alone, and
-        ``params`` become what is there by then, others' steps included.
-        """
-        gradients = [param.grad for param in params]
-        if self._adds:
-            before = [param.copy() for param in params]
-            sgd(params, lr, batch_size, wd)
-            moves = [new - old for new, old in zip(params, before, strict=True)]
-            self._store.push(keys, moves)
-            self._store.pull(keys, out=params)
-        else:
-            self._store.pushpull(keys, gradients, out=gradients)
-            sgd(params, lr, batch_size, wd)
-
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._guard is None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._heartbeat is None:
             return
-        if error is not None:
-            watch.end_at_exit()
+        if kind is not None:
+            # MXNet's own way out waits for the others. The last registered runs first.
+            atexit.register(os._exit, 1)
+            atexit.register(sys.stdout.flush)
             return
         self._store._barrier()
-        last = self._guard.stop()
-        # Freed, it leaves the others in good order.
+        timer = self._heartbeat.stop()
+        # Freed, it takes leave of the others.
         del self._store
-        last.cancel()
+        timer.cancel()
 
 
 class KVStoreTrainer:
-    """Steps over the gradients of all workers, in the place of a ``gluon.Trainer``.
+    """Updates by the gradients of all workers, in the place of a ``gluon.Trainer``.
 
     Args:
-        params: arrays with gradients attached; they become rank 0's.
+        run: what it updates; its arrays become rank 0's.
         workers: who takes part; each makes the same trainers, in the same order.
-        lr: learning rate, or its schedule.
-        wd: weight decay, see ``sgd``.
-        num_updates: how many were made before.
     """
 
-    def __init__(
-        self,
-        params: Sequence[nd.NDArray],
-        workers: Workers,
-        lr: LearningRate,
-        wd: float = 0.0,
-        num_updates: int = 0,
-    ) -> None:
-        self._params, self._workers = list(params), workers
-        self._lr, self._wd, self._num_updates = lr, wd, num_updates
-        self._keys = workers.share(self._params)
+    def __init__(self, run: Run, workers: Workers) -> None:
+        self._params, self._lr, self._wd = run.arrays, run.lr, run.settings.wd
+        self._num_updates = run.num_updates
+        self._workers, self._keys = workers, workers.share(self._params)
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the next step."""
+        """Learning rate of the next update."""
         return self._lr(self._num_updates) if callable(self._lr) else self._lr
 
     def step(self, batch_size: int) -> None:
-        """Descend once; ``batch_size`` is that of the whole batch, over all workers."""
-        self._workers.descend(
-            self._keys, self._params, self.learning_rate, batch_size, self._wd
-        )
+        """Update as ``sgd`` does, by the sum of all workers' gradients.
+
+        In dist_async: by this worker's gradients alone. The servers add its step to the
+        parameters that they hold; it takes over the sum, and with it what others have
+        added by then.
+
+        Args:
+            batch_size: of the whole batch, over all workers.
+        """
+        params, store = self._params, self._workers._store
+        lr = self.learning_rate
+        if self._workers._adds:
+            before = [param.copy() for param in params]
+            sgd(params, lr, batch_size, self._wd)
+            steps = [new - old for new, old in zip(params, before, strict=True)]
+            store.push(self._keys, steps)
+            store.pull(self._keys, out=params)
+        else:
+            gradients = [param.grad for param in params]
+            store.pushpull(self._keys, gradients, out=gradients)
+            sgd(params, lr, batch_size, self._wd)
         self._num_updates += 1

@@ -27,7 +27,7 @@ from .settings import Settings as Settings
 from .settings import describe_layers as describe_layers
 
 
-class Team(Protocol):
+class WorkerGroup(Protocol):
     """Other processes that train the same run."""
 
     def make_trainer(self, run: Run) -> Any:
@@ -43,7 +43,7 @@ class Run:
     Args:
         settings: what it is made of.
         data: its batches, for training and for the test; loaded if not given.
-        team: other processes that train it too.
+        workers: other processes that train it too.
 
     Attributes:
         settings: what it is made of.
@@ -63,10 +63,10 @@ class Run:
         self,
         settings: Settings,
         data: tuple[BatchLoader, BatchLoader] | None = None,
-        team: Team | None = None,
+        workers: WorkerGroup | None = None,
     ) -> None:
         self.settings = _values.instance("settings", settings, Settings)
-        self.team = team
+        self.workers = workers
         if data is None:
             data = load_data_fashion_mnist(settings.batch_size)
         self.train_iter, self.test_iter = _check_data(data)
@@ -88,14 +88,14 @@ class Run:
 
         Args:
             on_batch: is told of each batch, see ``train_epochs``.
-            lr: another schedule than the settings'; not with Gluon, or a team.
+            lr: another schedule than the settings'; not with Gluon, or workers.
 
         Raises:
             ValueError: ``lr`` is given where it would not be used, or an argument is
                 not as ``train_epochs`` wants it.
         """
         settings = self.settings
-        if lr is not None and (self.trainer or self.team):
+        if lr is not None and (self.trainer or self.workers):
             raise ValueError("lr: found a schedule beside a trainer, which has its own")
         return train_epochs(
             self.net,
@@ -106,8 +106,8 @@ class Run:
             settings.batch_size,
             self.params,
             self.lr if lr is None else lr,
-            self.trainer if self.team is None else self.team.make_trainer(self),
-            wd=0.0 if self.trainer or self.team else settings.wd,
+            self.trainer if self.workers is None else self.workers.make_trainer(self),
+            wd=0.0 if self.trainer or self.workers else settings.wd,
             train_metric=settings.train_metric,
             hybridize=settings.hybridize,
             on_batch=on_batch,
@@ -115,7 +115,7 @@ class Run:
             seed=settings.seed + (self.train_iter.part[0] << 31),
             first_epoch=len(self.earlier) + 1,
             num_updates=self.num_updates,
-            reduce=None if self.team is None else self.team.sum,
+            reduce=None if self.workers is None else self.workers.sum,
         )
 
     @property

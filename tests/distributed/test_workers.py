@@ -9,8 +9,7 @@ import threading
 from contextlib import ExitStack
 
 from d2l_mlp.dataset import fashion_mnist as data
-from d2l_mlp.distributed import heartbeat as watch
-from d2l_mlp.distributed import workers as distributed
+from d2l_mlp.distributed import heartbeat, workers
 from d2l_mlp.runs import params as params_file
 from d2l_mlp.runs import run
 from d2l_mlp.runs.checkpoint_folder import Folder
@@ -190,13 +189,13 @@ def test_over_two_hosts(two_hosts, alone, group, tmp_path):
 
 def test_a_kvstore_in_one_process_changes_no_bit(batch):
     ends = []
-    for workers in (None, distributed.join("local")):
+    for group in (None, workers.join("local")):
         for hybridize in (False, True):
             settings = run.Settings(num_hiddens=(16,), hybridize=hybridize)
             X, y = (array.asnumpy() for array in batch)
             images = (X * 255).round().astype("uint8").reshape(-1, 28, 28, 1)
             loaders = [data.BatchLoader(images, y, 100)] * 2
-            one = run.Run(settings, loaders, workers)
+            one = run.Run(settings, loaders, group)
             results = list(one.epochs())
             ends.append((results[-1], [param.asnumpy() for param in one.params]))
     plain, graph, local, local_graph = ends
@@ -220,7 +219,7 @@ def test_a_run_of_several_goes_on_from_its_checkpoint(
 
     def start():
         loaders = [data.BatchLoader(images, labels, 256, True, release="r")] * 2
-        return run.Run(settings, loaders, distributed.join("local"))
+        return run.Run(settings, loaders, workers.join("local"))
 
     whole = start()
     expected = [str(result) for result in whole.epochs()]
@@ -256,7 +255,11 @@ def test_what_cannot_join_is_told(kind, role, message, monkeypatch):
     if role:
         monkeypatch.setenv("DMLC_ROLE", role)
     with pytest.raises(ValueError, match=message):
-        distributed.join(kind)
+        workers.join(kind)
+
+
+#: ps-lite's number for all workers.
+WORKERS = 4
 
 
 class Stopped(Exception):
@@ -274,25 +277,26 @@ class Stopped(Exception):
         ([(0, 0), (3, 0), (3, 1), (3, 1)], 9, "no heartbeat for 9 s"),
     ],
 )
-def test_whom_a_watch_takes_for_dead(counts, patience, end, monkeypatch):
+def test_whom_a_heartbeat_takes_for_dead(counts, patience, end, monkeypatch):
     ends, looks = [], iter(counts)
 
     def count(self, group, timeout):
-        if timeout == watch.EVERYONE:
+        if timeout == heartbeat.NO_TIME:
             self.now = next(looks, None) or self.stopped()
             return self.now[0]
-        return self.now[1] if group == watch.WORKERS else 0
+        return self.now[1] if group == WORKERS else 0
 
     def stop(self, cause="stopped"):
         ends.append(cause)
         raise Stopped
 
     monkeypatch.setattr(threading, "excepthook", lambda failure: None)
-    monkeypatch.setattr(watch, "INTERVAL", 0.001)
-    monkeypatch.setattr(watch, "PATIENCE", patience)
-    monkeypatch.setenv("PS_HEARTBEAT_TIMEOUT", "9")
-    monkeypatch.setattr(watch.Watch, "_count", count)
-    monkeypatch.setattr(watch.Watch, "_end", stop)
-    monkeypatch.setattr(watch.Watch, "stopped", stop, raising=False)
-    watch.Watch("worker")._thread.join()
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.001)
+    monkeypatch.setattr(heartbeat, "PATIENCE", patience)
+    for name in ("PS_HEARTBEAT_INTERVAL", "PS_HEARTBEAT_TIMEOUT"):
+        monkeypatch.setenv(name, "9")
+    monkeypatch.setattr(heartbeat.Heartbeat, "_count", count)
+    monkeypatch.setattr(heartbeat.Heartbeat, "_end", stop)
+    monkeypatch.setattr(heartbeat.Heartbeat, "stopped", stop, raising=False)
+    heartbeat.Heartbeat("worker")._thread.join()
     assert len(ends) == 1 and (end or "stopped") in ends[0]
