@@ -167,11 +167,11 @@ def _end_all(failure: threading.ExceptHookArgs) -> None:
     code = int(found[1]) if found else getattr(error, "returncode", None)
     if code is None:
         how = f"failed: {error}"
-    elif 0 <= code <= 128:
-        how = f"ended with code {code}"
-    else:
-        # A shell adds 128 to the signal's number.
+    elif code < 0 or 128 < code < 255:
+        # A shell adds 128 to the signal's number; ssh itself fails with 255.
         how = f"was ended by signal {abs(code) % 128}"
+    else:
+        how = f"ended with code {code}"
     name = role[1] if role else "scheduler"
     message = f"error: a {name} {how}; the others are ended"
     print(message, file=sys.stderr, flush=True)
