@@ -1,5 +1,6 @@
 """Runs of several processes: started by hand or by `launch`, found again by a mark."""
 
+import io
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import redirect_stdout
 from pathlib import Path
 
 SETPRIV = shutil.which("setpriv")
@@ -25,6 +27,18 @@ def clean_environment(**more):
     kept = {k: v for k, v in os.environ.items() if not re.match("DMLC_|PS_", k)}
     kept |= {"COLUMNS": "200", "OMP_NUM_THREADS": "1"}
     return kept | {k: str(v) for k, v in more.items()}
+
+
+def in_this_process(*arguments):
+    """Return what a command prints that starts no other process."""
+    from d2l_mlp.commands import cli
+
+    from matplotlib import pyplot
+
+    with redirect_stdout(io.StringIO()) as printed:
+        cli.app(list(map(str, arguments)), standalone_mode=False)
+    pyplot.close("all")
+    return printed.getvalue()
 
 
 def numbers(text):

@@ -4,116 +4,152 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+from d2l_mlp.commands import cli
 from d2l_mlp.distributed import launcher
 from d2l_mlp.runs.checkpoint_folder import Folder
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from processes import PYTHON, clean_environment, numbers, wait_until
+from processes import PYTHON, in_this_process, numbers, wait_until
+from typer.testing import CliRunner
 
 LAUNCH = [*PYTHON, "launch", "--num-workers", 2]
-FOREVER = ["--", "book", "--fast", "--num-epochs", 99999, "--output"]
+#: A process of the role named first does what comes second; the others wait.
+ROLES = """
+import os, signal, sys, time
+if os.environ["DMLC_ROLE"] == sys.argv[1]:
+    eval(sys.argv[2])
+time.sleep(600)
+"""
 
 
-def start_forever(group, folder, *options):
-    """Start a run that does not end, and wait for its second epoch."""
-    printed = folder / "printed"
+@pytest.mark.parametrize(
+    ("role", "act", "message"),
+    [
+        ("worker", "sys.exit(3)", "a worker ended with code 3"),
+        ("server", "os.kill(os.getpid(), 9)", "a server was ended by signal 9"),
+        ("scheduler", "os.kill(os.getpid(), 9)", "a scheduler was ended by signal 9"),
+    ],
+)
+def test_one_that_fails_ends_all(
+    role, act, message, group, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("TEST_MARK", group.mark)
+    program = tmp_path / "roles.py"
+    program.write_text(ROLES)
+    command = [sys.executable, "-S", str(program), role, act]
+    assert launcher.launch(command, 1, 1) == 1
+    assert capfd.readouterr().err == f"error: {message}; the others are ended\n"
+    wait_until(lambda: not group.alive(), 1)
+
+
+def test_an_ssh_that_fails_ends_all(group, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("TEST_MARK", group.mark)
+    make_ssh(tmp_path, "exit 255", monkeypatch)
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1")
+    command = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    assert launcher.launch(command, 1, 1, hosts, "127.0.0.1") == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert re.fullmatch("error: a (worker|server) ended with code 255; .*", line)
+    wait_until(lambda: not group.alive(), 1)
+
+
+def make_ssh(folder, script, monkeypatch):
+    """Put a program of this name before the system's own."""
+    path = folder / "bin" / "ssh"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{path.parent}:{os.environ['PATH']}")
+
+
+def test_stopped_by_its_user_it_leaves_nothing(group, tmp_path):
+    printed = tmp_path / "printed"
+    command = [*LAUNCH, "--", "book", "--num-hiddens", 16, "--num-epochs", 99999]
+    command += ["--batch-size", 1024, "--fast", "--output", tmp_path]
     with printed.open("w") as stdout:
-        process = group.start([*LAUNCH, *FOREVER, folder, *options], stdout)
+        process = group.start([*command, "--checkpoint", tmp_path / "kept"], stdout)
     wait_until(lambda: "epoch 2" in printed.read_text(), 90)
-    return process
-
-
-@pytest.mark.parametrize("victim", ["worker", "scheduler"])
-def test_one_process_killed_ends_all(victim, group, tmp_path):
-    process = start_forever(group, tmp_path, "--checkpoint", tmp_path / "kept")
-    os.kill(group.alive(victim)[0], signal.SIGKILL)
-    assert process.wait(10) == 1
-    assert process.stderr.read() == (
-        f"error: a {victim} was ended by signal 9; the others are ended\n"
-    )
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    assert process.wait(5) == 130
+    assert time.monotonic() - start < 2
+    assert process.stderr.read() == "stopped; its processes on this machine end too\n"
     wait_until(lambda: not group.alive(), 1)
     with Folder(tmp_path / "kept") as folder:
         assert len(folder.newest().results) >= 2, "the last checkpoint is whole"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_stopped_by_its_user_it_leaves_nothing(number, group, tmp_path):
-    process = start_forever(group, tmp_path)
-    process.send_signal(number)
-    if number == signal.SIGKILL:
-        # Nobody can tell the others then; they see that they are orphans.
-        assert process.wait(1) == -9
-        wait_until(lambda: not group.alive(), 5)
-        return
-    start = time.monotonic()
-    assert process.wait(5) == 130
-    assert time.monotonic() - start < 2
-    assert re.fullmatch("stopped: .*\n", process.stderr.read())
-    wait_until(lambda: not group.alive(), 1)
+def test_when_it_is_killed_all_others_see_that_they_are_orphans(group, tmp_path):
+    process = group.start([*LAUNCH, "--", "book", "--output", tmp_path])
+    wait_until(lambda: group.alive("scheduler") and len(group.alive("worker")) == 2, 60)
+    process.kill()
+    wait_until(lambda: not group.alive(), 5)
 
 
-def test_over_ssh(group, tmp_path, alone_linear):
-    """With an ``ssh`` that opens a shell here, with nothing of this environment."""
-    fake = tmp_path / "bin" / "ssh"
-    fake.parent.mkdir()
+def test_over_ssh_two_learn_as_one(group, tmp_path, monkeypatch):
+    """By Gluon's net and the plain step, with a batch size that two cannot halve.
+
+    And with an ``ssh`` that opens a shell here, with nothing of this environment.
+    """
     calls = tmp_path / "calls"
-    fake.write_text(
-        f'#!/bin/sh\necho "$@" >> {calls}\n'
+    make_ssh(
+        tmp_path,
+        f'echo "$@" >> {calls}\n'
         'for command; do :; done\nexec env -i PATH="$PATH" HOME="$HOME" '
-        f'TEST_MARK="$TEST_MARK" bash -c "$command"\n'
+        'TEST_MARK="$TEST_MARK" bash -c "$command"',
+        monkeypatch,
     )
-    fake.chmod(0o755)
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1\n127.0.0.1:2222 slots=2\n")
+    command = ["book", "--gluon", "--num-hiddens", 16, "--scale", "he", "--lr", 0.1]
+    command += ["--batch-size", 999, "--num-epochs", 1, "--output"]
     output = tmp_path / "it's a $HOME"
     process = group.start(
-        [*LAUNCH, "--hosts", hosts, "--host-ip", "127.0.0.1", "--"]
-        + ["book", "--linear", "--num-epochs", 1, "--output", output],
-        PATH=f"{fake.parent}:{os.environ['PATH']}",
+        [*LAUNCH, "--hosts", hosts, "--host-ip", "127.0.0.1", "--", *command, output]
     )
+    alone = numbers(in_this_process(*command, tmp_path / "alone"))
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert numbers(stdout)[0] == pytest.approx(alone_linear, abs=0.001)
+    for found, expected in zip(numbers(stdout), alone, strict=True):
+        assert found == pytest.approx(expected, abs=0.001)
     assert sorted(os.listdir(output)) == ["curves.png", "predictions.png"]
     ports = re.findall(r"127.0.0.1 -p (\d+) ", calls.read_text())
     assert sorted(ports) == ["22", "22", "2222"]
     assert not group.alive()
 
 
-@pytest.fixture
-def alone_linear(tmp_path):
-    command = ["book", "--linear", "--num-epochs", "1", "--output", tmp_path / "alone"]
-    done = subprocess.run(
-        [*PYTHON, *command], env=clean_environment(), capture_output=True, text=True
-    )
-    return numbers(done.stdout)[0]
+def test_a_worker_that_fails_tells_its_cause(group, tmp_path):
+    """Here when the others are there already."""
+    command = [*LAUNCH, "--", "book", "--batch-size", 3]
+    process = group.start([*command, "--output", tmp_path])
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "batch of 1 images" in stderr and "Traceback" not in stderr
+    assert not group.alive()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "message"),
     [
-        (["--num-workers", 2, "--", "book", "--output", "a\nb"], 1, "no line break"),
-        (["--num-workers", 1, "--", "book", "--kvstore", "local"], 1, "found local"),
-        # Told before any process is started, and once.
-        (["--num-workers", 2, "--", "book", "--lr", "0"], 2, "found '0'"),
-        (["--num-workers", 2, "--", "book", "--num-epoch", 1], 2, "No such option"),
-        # A worker that fails when the others are there already.
-        (["--num-workers", 2, "--", "book", "--batch-size", 3], 1, "batch of 1 images"),
+        ("launch --num-workers 2 -- book --lr 0", "found '0'"),
+        ("launch --num-workers 2 -- book --num-epoch 1", "No such option"),
+        # What a process says that the launcher has started.
+        ("book --kvstore local", "found local in one of several processes"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_launched_is_told(arguments, code, message, group, tmp_path):
-    process = group.start([*PYTHON, "launch", *arguments], HOME=tmp_path)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert message in stderr and "Traceback" not in stderr
-    if code == 2:
-        assert stderr.count("Usage: ") == 1
-    assert not group.alive()
+)
+def test_what_cannot_be_launched_is_told_once(arguments, message, monkeypatch):
+    monkeypatch.setattr(launcher, "_run", lambda *_: pytest.fail("it was started"))
+    monkeypatch.setenv("DMLC_ROLE", "worker")
+    done = CliRunner().invoke(cli.app, arguments.split())
+    assert done.exit_code == 2
+    assert message in done.output and done.output.count("Usage: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -144,13 +180,26 @@ def test_a_hosts_file_may_be_called_local(tmp_path, monkeypatch):
     assert "local" not in found and str(tmp_path / "local") in found
 
 
-@given(st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20))
-def test_an_argument_passes_through_two_shells(argument):
-    quoted = launcher.quote(argument)
-    assert "'" not in quoted
-    for line in (f"printf %s {quoted}", f"bash -c 'printf %s {quoted}'"):
-        found = subprocess.run(["bash", "-c", line], capture_output=True, text=True)
-        assert found.stdout == argument
+@settings(max_examples=10)
+@given(
+    st.lists(
+        st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=20),
+        min_size=5,
+    )
+)
+def test_arguments_pass_through_two_shells(arguments):
+    line = "printf '%s\\0' " + " ".join(map(launcher.quote, arguments))
+    inner = line.replace("'%s\\0'", "%s\\\\0")
+    assert "'" not in inner
+    for command in (line, f"bash -c '{inner}'"):
+        found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert found.stdout.split("\0")[:-1] == arguments
+
+
+@pytest.mark.parametrize("argument", ["a\nb", "a\rb", "a\0b"])
+def test_what_no_shell_passes_on_is_refused(argument):
+    with pytest.raises(ValueError, match="expected no line break"):
+        launcher.quote(argument)
 
 
 def test_each_worker_of_a_machine_takes_its_part_of_the_processors(monkeypatch):
