@@ -67,20 +67,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def alone(path: Path, refusal: Exception) -> Iterator[None]:
-    """Lock the file ``path``, or raise ``refusal`` if another process has."""
+def alone(path: Path, refusal: Exception, timeout: float | None = 0) -> Iterator[None]:
+    """Lock the file ``path``, or raise ``refusal`` if another process has it.
+
+    ``timeout`` is how many seconds to wait for the other process; None: for ever.
+    """
     import portalocker
 
-    lock = portalocker.Lock(
-        path,
-        fail_when_locked=True,
-        flags=portalocker.LOCK_EX | portalocker.LOCK_NB,
-    )
+    waits = portalocker.LockFlags(0) if timeout is None else portalocker.LOCK_NB
+    lock = portalocker.Lock(path, timeout=timeout, flags=portalocker.LOCK_EX | waits)
     try:
         lock.acquire()
     except portalocker.LockException:
         raise refusal from None
-    try:
+    with lock:
         yield
-    finally:
-        lock.release()

@@ -4,6 +4,8 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 
 from d2l_mlp import _files
 
@@ -78,3 +80,13 @@ def test_a_lock_is_one_process_own_until_it_lets_go(tmp_path):
         pass
     with _files.alone(lock, busy):
         pass
+
+
+@pytest.mark.parametrize("timeout", [30, None])
+def test_a_lock_can_be_waited_for(timeout, tmp_path):
+    lock, busy = tmp_path / "lock", ValueError("busy")
+    with ExitStack() as held:
+        held.enter_context(_files.alone(lock, busy))
+        threading.Timer(0.1, held.close).start()
+        with _files.alone(lock, busy, timeout):
+            pass

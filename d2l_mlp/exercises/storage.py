@@ -8,18 +8,18 @@ import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import optuna
-import portalocker
 import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial
 
+from .. import _files
 from ..runs.sweep import SweepError
 
 #: Times that the setting of a trial whose process died is tried again.
@@ -58,26 +58,24 @@ class MendingLock(JournalFileOpenLock):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._path = path
-        self._lock = portalocker.Lock(
-            path + ".lock", timeout=None, flags=portalocker.LOCK_EX
-        )
+        self._held = ExitStack()
 
     def acquire(self) -> bool:
         """Wait for the lock, then cut off an unfinished last line."""
-        self._lock.acquire()
-        try:
+        refusal = SweepError(f"{self._path}: cannot be locked; name another folder")
+        with ExitStack() as stack:
+            lock = _files.alone(Path(self._path + ".lock"), refusal, timeout=None)
+            stack.enter_context(lock)
             with open(self._path, "rb+") as file:
                 torn = _size_of_torn_line(file)
                 if torn:
                     file.truncate(file.seek(0, os.SEEK_END) - torn)
-        except BaseException:
-            self._lock.release()
-            raise
+            self._held = stack.pop_all()
         return True
 
     def release(self) -> None:
         """Let the next one write."""
-        self._lock.release()
+        self._held.close()
 
 
 def _size_of_torn_line(file: BinaryIO) -> int:

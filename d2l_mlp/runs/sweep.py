@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -214,8 +214,7 @@ def one_thread() -> Iterator[None]:
         os.environ.update(before)
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> AbstractContextManager[None]:
     """Keep other processes from ``path`` by a lock file beside it.
 
     Raises:
@@ -225,5 +224,4 @@ def alone(path: Path) -> Iterator[None]:
         f"{path}: another process is adding to it; wait for its end, or name "
         "another file"
     )
-    with _files.alone(path.with_name(path.name + ".lock"), refusal):
-        yield
+    return _files.alone(path.with_name(path.name + ".lock"), refusal)
