@@ -66,14 +66,14 @@ def test_workers_follow_the_path_of_one(num_workers, alone, group, tmp_path):
     output = tmp_path / "a folder"
     saved = output / "params"
     command = [*BOOK, "--save", saved, "--output", output]
-    stdout = launch(group, num_workers, "--", *command)
+    stdout = launch(group, num_workers, "--num-servers", num_servers, "--", *command)
     assert_same_path(stdout, saved, alone)
     assert sorted(os.listdir(output)) == ["curves.png", "params", "predictions.png"]
 
 
 def test_without_waiting_for_each_other_they_learn_too(alone, group, tmp_path):
     command = [*BOOK, "--kvstore", "dist_async", "--output", tmp_path]
-    stdout = launch(group, 2, "--num-servers", 2, "--", *command)
+    stdout = launch(group, 2, "--", *command)
     for found, expected in zip(numbers(stdout), alone[0], strict=True):
         assert found == pytest.approx(expected, abs=0.1)
 
