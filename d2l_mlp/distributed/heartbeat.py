@@ -80,13 +80,11 @@ class Heartbeat:
                 continue
             met = True
             # Twice: when all have just met, none has sent a heartbeat yet.
-            before, dead = dead, self._dead()
+            counts = {group: self._count(group, self._timeout) for group in GROUPS}
+            before = dead
+            dead = [GROUPS[group].format(n) for group, n in counts.items() if n]
             if before and dead:
                 self._end(f"{' and '.join(dead)}: no heartbeat for {self._timeout} s")
-
-    def _dead(self) -> list[str]:
-        counts = {group: self._count(group, self._timeout) for group in GROUPS}
-        return [GROUPS[group].format(n) for group, n in counts.items() if n]
 
     def _count(self, group: int, timeout: int) -> int:
         """Return how many of ``group`` have been silent for ``timeout`` seconds."""

@@ -56,23 +56,21 @@ def launch(
             f"host_ip: found {host_ip!r}, expected this machine's IPv4 address"
         )
     _threads.check_environment()
+    num_hosts = 1 if hosts is None else _count_hosts(hosts)
+    # As one argument: MXNet's launcher would look for options of its own among several.
+    line = " ".join(map(quote, command))
+    arguments = ["-n", str(num_workers), "-s", str(num_servers), "--launcher"]
     environment = dict(os.environ)
-    arguments = ["-n", str(num_workers), "-s", str(num_servers)]
     if hosts is None:
-        num_hosts = 1
-        arguments += ["--launcher", "local"]
+        arguments += ["local", line]
         # Nobody has to come from outside.
         environment["DMLC_NODE_HOST"] = "127.0.0.1"
     else:
-        num_hosts = _count_hosts(hosts)
-        arguments += ["--launcher", "ssh", "-H", str(hosts.absolute())]
+        arguments += ["ssh", "-H", str(hosts.absolute()), line]
+        arguments += ["--host-ip", host_ip] if host_ip else []
     workers_here = -(-num_workers // num_hosts)
     share = max(1, _threads.count_processors() // workers_here)
     environment["D2L_MLP_NUM_THREADS"] = str(min(share, _threads.num_threads()))
-    # As one argument: MXNet's launcher would look for options of its own among several.
-    arguments.append(" ".join(map(quote, command)))
-    if hosts is not None and host_ip is not None:
-        arguments += ["--host-ip", host_ip]
     return _run([sys.executable, "-m", __name__, *arguments], environment)
 
 

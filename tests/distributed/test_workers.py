@@ -59,10 +59,16 @@ def launch(group, num_workers, *arguments):
 
 
 @pytest.mark.parametrize(
-    "num_workers",
-    [pytest.param(1, marks=ENDURANCE), pytest.param(2, marks=ENDURANCE), 4],
+    ("num_workers", "num_servers"),
+    [
+        (3, 2),
+        pytest.param(1, 1, marks=ENDURANCE),
+        pytest.param(4, 1, marks=ENDURANCE),
+    ],
 )
-def test_workers_follow_the_path_of_one(num_workers, alone, group, tmp_path):
+def test_workers_follow_the_path_of_one(
+    num_workers, num_servers, alone, group, tmp_path
+):
     output = tmp_path / "a folder"
     saved = output / "params"
     command = [*BOOK, "--save", saved, "--output", output]
