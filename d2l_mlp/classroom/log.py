@@ -1,7 +1,6 @@
-"""What has happened, for everyone in the room: an append-only list of events.
+"""The events of all runs, which every viewer is sent: a list that only grows.
 
-Each event is kept as the bytes that every viewer is sent, so that 300 viewers cost one
-encoding.
+An event is encoded once, however many viewers there are.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
-#: Events behind the newest one from which on a viewer's points are thinned.
+#: A viewer that is further behind than this many events gets fewer points.
 BEHIND = 60
 
 
 class Log:
-    """Events of all runs, in order; ids tell where a viewer stands.
+    """Events of all runs, in order; a viewer's last id says what it has received.
 
-    Of one event loop alone: append from other threads by ``call_soon_threadsafe``.
+    It belongs to one event loop: other threads append by ``call_soon_threadsafe``.
     """
 
     def __init__(self) -> None:
-        # Another server's ids must not be taken for ours.
+        # Ids of an earlier server must not be mistaken for this one's.
         self._name = secrets.token_hex(4)
         self._chunks: list[bytes] = []
         self._types: list[str] = []
@@ -46,7 +45,10 @@ class Log:
         news.set()
 
     def position(self, last_event_id: str | None) -> int:
-        """Return the number of the event after this one, or where strangers start."""
+        """Return the number of the event after this one.
+
+        Without an id of this server, it is the latest ``reset`` or the first event.
+        """
         name, _, number = (last_event_id or "").rpartition("-")
         if name != self._name or not number.isascii() or not number.isdigit():
             return self._start
@@ -56,10 +58,10 @@ class Log:
     async def follow(
         self, last_event_id: str | None = None, pause: float = 0.05
     ) -> AsyncIterator[bytes]:
-        """Yield every event after ``last_event_id``, then each as it comes.
+        """Yield every event after ``last_event_id``, then new ones as they come.
 
-        Several at a time, at most one chunk in ``pause`` seconds. A viewer that cannot
-        keep up misses points of a curve, and nothing else.
+        A chunk holds one event or more; chunks are at least ``pause`` seconds apart. A
+        viewer that cannot keep up misses some points of a curve, and nothing else.
         """
         position, first = self.position(last_event_id), True
         while True:

@@ -1,4 +1,4 @@
-"""What the page shows of images and weights, as PNG."""
+"""Images and weights as PNG, for the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..chapter.plot_weights import weights_mosaic
 
-#: Units of the first layer that are shown, in a grid this wide.
+#: Units of the first layer that are shown, and the columns of their grid.
 UNITS, COLUMNS = 32, 8
 
 
@@ -28,7 +28,7 @@ def weights_png(W: np.ndarray) -> bytes:
 
 
 def to_png(pixels: np.ndarray) -> bytes:
-    """Return uint8 ``(height, width)`` or ``(height, width, 3)`` as they are."""
+    """Return uint8 pixels ``(height, width)`` or ``(height, width, 3)`` as a PNG."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG", compress_level=6)
     return stream.getvalue()

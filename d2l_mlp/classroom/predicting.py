@@ -1,4 +1,4 @@
-"""What everyone may try: a picture, and what the net makes of it."""
+"""Predictions for the pictures that viewers draw or upload."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..dataset.photo import MOST_BYTES, PhotoError, to_image
 from . import pictures
 from .room import Room
 
-#: Predictions that one address may ask for.
+#: Predictions that each address may request.
 RATE = limits.parse("10/second")
-#: Pictures that are unpacked at a time; that may wait, or be on their way, at a time;
-#: seconds for one to come.
+#: Pictures decoded at a time; pictures that may be arriving or waiting; seconds within
+#: which one must arrive.
 AT_WORK, MOST_WAITING, SECONDS = 2, 20, 20
 REFUSALS: dict[int | str, dict[str, str]] = {
     400: {"description": "Cut off"},
@@ -40,10 +40,10 @@ BODY = {
 
 
 class Prediction(BaseModel):
-    """What the net makes of a picture.
+    """The net's prediction for a picture.
 
     ``image`` is the picture as the net sees it, a PNG of 28×28 as a ``data:`` address;
-    ``probabilities`` are the ten classes', in the order of ``labels``.
+    ``probabilities`` are those of the ten classes, in the order of ``labels``.
     """
 
     image: str
@@ -52,7 +52,7 @@ class Prediction(BaseModel):
 
 
 def predicting_routes(room: Room) -> APIRouter:
-    """Return the route that predicts, with limits of its own."""
+    """Return the route for predictions, with its own limits."""
     router = APIRouter()
     limiter = limits.strategies.MovingWindowRateLimiter(limits.storage.MemoryStorage())
     coming: set[Request] = set()
@@ -97,7 +97,7 @@ def _predict(content: bytes, params: list[np.ndarray]) -> Prediction:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the request's body; refuse a large or slow one before it is all here."""
+    """Return the request's body; stop reading one that is too large or too slow."""
     content = bytearray()
     try:
         with anyio.fail_after(SECONDS):

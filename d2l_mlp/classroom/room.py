@@ -1,4 +1,4 @@
-"""The room: one run at a time in a process of its own, its events and parameters."""
+"""The room: one run at a time in its own process, its events and parameters."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from .log import Log
 from .settings import Control, RunSettings
 from .worker import work
 
-#: Seconds that a run is given to stop by itself; it may still be loading MXNet.
+#: Seconds for a run to stop by itself; it may still be loading MXNet.
 PATIENCE = 5.0
 
 
 class Conflict(HTTPException):
-    """A request that does not go with the state of the run."""
+    """A request that is not possible in the present state of the run."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(409, detail)
 
 
 class Room:
-    """Starts runs, passes commands on to them, and keeps what they report.
+    """Starts runs, sends them commands, and keeps what they report.
 
-    Its methods are for the event loop's thread; a thread of its own reads from the run
+    Call its methods from the event loop's thread. Another thread reads the run's events
     and never waits for a viewer.
 
     Args:
         root: folder of the data files.
 
     Attributes:
-        log: everything that viewers are sent.
+        log: the events that viewers are sent.
         state: ``"idle"``, ``"starting"``, ``"running"`` or ``"paused"``.
-        number: of the latest run, from 1.
-        look: its parameters as last looked at, ``[W1, b1, ...]``, and a number that
-            rises with each look; no parameters before the first one.
+        number: of the latest run, from 1; 0 before it.
+        look: a version that rises with each report, and the parameters reported last,
+            float32 ``[W1, b1, ...]``; an empty list before the first report.
     """
 
     def __init__(self, root: str | None = None) -> None:
@@ -57,14 +57,14 @@ class Room:
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
         self._reader: threading.Thread | None = None
-        # So that a page which meets another server than before learns of it.
+        # A page that reconnects to a restarted server learns of it by this event's id.
         self.log.append({"type": "state", "state": "idle", "run": 0})
 
     def start(self, settings: RunSettings, paused: bool = False) -> int:
         """Start a run and return its number.
 
         Raises:
-            Conflict: one is going on, or the machine has no room for another process.
+            Conflict: there is a run already, or its process cannot be started.
         """
         if self.state != "idle":
             raise Conflict(f"run: found run {self.number} going on, stop it first")
@@ -76,7 +76,7 @@ class Room:
             daemon=True,
         )
         try:
-            # The other processor is for the page and its viewers.
+            # It leaves the other processors to the page and its viewers.
             with one_thread(), _stop.sigint_blocked():
                 process.start()
         except OSError as error:
@@ -100,7 +100,7 @@ class Room:
         return self.number
 
     def control(self, command: Control) -> None:
-        """Pass a command on to the run.
+        """Send a command to the run.
 
         Raises:
             Conflict: there is no run, or a new learning rate is missing.
@@ -125,7 +125,7 @@ class Room:
             raise Conflict(f"{command.action}: the run has just ended") from None
 
     def close(self) -> None:
-        """End the run, if there is one, and wait for it."""
+        """Stop the run, if there is one, and wait for its end."""
         if self._process and self._connection and self._process.is_alive():
             with contextlib.suppress(OSError):
                 self._connection.send({"action": "stop"})
@@ -140,7 +140,7 @@ class Room:
         process: BaseProcess,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        """Pass the run's events to the event loop, until it ends or dies."""
+        """Pass the run's events to the event loop until its process ends."""
         ended = False
         while True:
             try:

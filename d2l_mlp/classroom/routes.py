@@ -1,4 +1,4 @@
-"""The page's requests: everyone's to watch the run, the teacher's to control it."""
+"""The page's routes: for everyone to watch the run, for the teacher to control it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .settings import Control, Start
 
 #: Viewers at a time.
 MOST_VIEWERS = 2000
-#: Where a request carries the teacher's token.
+#: The header that carries the teacher's token.
 BEARER = HTTPBearer(auto_error=False, description="The teacher's token")
 REFUSALS: dict[int | str, dict[str, Any]] = {
     401: {"description": "Not the teacher's token"},
-    409: {"description": "Does not go with the state of the run"},
+    409: {"description": "Not possible in the present state of the run"},
 }
 
 
 class State(BaseModel):
-    """Where the room stands; ``run`` is 0 before the first one."""
+    """The room's state; ``run`` is the latest run's number, 0 before the first."""
 
     state: str
     run: int
@@ -40,16 +40,16 @@ class State(BaseModel):
 
 
 def viewers_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRouter:
-    """Return the routes of viewers.
+    """Return the routes that are open to everyone.
 
     Args:
-        room: what they watch.
-        data: whose test images they see.
+        room: the room they watch.
+        data: the source of the test images.
         student_link: the page's address, for the QR code.
     """
     router = APIRouter()
     viewers: set[Request] = set()
-    # The weights' picture by look, made once for all viewers.
+    # The picture of the weights by version, made once for all viewers.
     drawn: dict[int, bytes] = {}
     drawing = asyncio.Lock()
 
@@ -75,12 +75,12 @@ def viewers_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRout
 
     @router.get("/api/book")
     async def book() -> dict[str, Any]:
-        """Return what the book printed: rows of loss, train and test accuracy."""
+        """Return the book's numbers by epoch: loss, train and test accuracy."""
         return {"epochs": load_editions()[CHAPTER].epochs}
 
     @router.get("/api/labels")
     async def labels() -> dict[str, Any]:
-        """Return the classes' names, and those of the first test images."""
+        """Return the classes' names, and the labels of the first nine test images."""
         return {"labels": TEXT_LABELS, "test": data.test_labels[:9].tolist()}
 
     @router.get("/qr.svg")
@@ -113,7 +113,7 @@ def viewers_routes(room: Room, data: FashionMNIST, student_link: str) -> APIRout
 
 
 def teachers_routes(room: Room, token: str) -> APIRouter:
-    """Return the routes that want ``token``, as ``Authorization: Bearer``."""
+    """Return the routes that require ``token``, as ``Authorization: Bearer``."""
 
     def check_token(
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
@@ -135,7 +135,7 @@ def teachers_routes(room: Room, token: str) -> APIRouter:
 
     @router.post("/api/control", status_code=202)
     async def control(command: Control) -> dict[str, str]:
-        """Pause, resume, go on for one batch or epoch, change lr, stop or reset."""
+        """Pause, resume, train for one batch or epoch, change lr, stop or reset."""
         room.control(command)
         return {"action": command.action}
 

@@ -33,7 +33,7 @@ def own_address() -> str:
     """Return this machine's address in its network; 127.0.0.1 without one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            # Nothing is sent: it only asks which way a packet would take (RFC 5737).
+            # Nothing is sent: it asks for the route to an unused address (RFC 5737).
             probe.connect(("192.0.2.1", 9))
             return probe.getsockname()[0]
         except OSError:
@@ -51,7 +51,7 @@ def open_socket(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Whoever follows a printed link waits for the server, and is not refused.
+        # From now on a browser waits for the server instead of being refused.
         listener.listen()
     except OSError as error:
         listener.close()
@@ -75,7 +75,7 @@ def serve(host: str, port: int, root: str | None = None, token: str = "") -> Non
         log_level="warning",
         timeout_graceful_shutdown=1,
         access_log=False,
-        # A header must not choose whose rate limit counts.
+        # Else a request's header could choose the address whose rate is limited.
         proxy_headers=False,
     )
     _allow_many_files()
@@ -83,14 +83,14 @@ def serve(host: str, port: int, root: str | None = None, token: str = "") -> Non
 
 
 def _allow_many_files() -> None:
-    """Let a class have a connection each: often 1024 files are allowed, and no more."""
+    """Allow a connection for each viewer: the limit is often 1024 open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def end_with_input() -> None:
-    """Have this process end when its standard input does, as with who started it."""
+    """End this process when its standard input closes, as when its parent ends."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
@@ -103,9 +103,9 @@ _shown: list[subprocess.Popen] = []
 
 
 def show(height: int = 900, root: str | None = None) -> IFrame:
-    """Start the page in a process of its own, and show the teacher's in a notebook.
+    """Start the server in its own process and show the teacher's page in a notebook.
 
-    It ends with the notebook's kernel, or when it is shown again.
+    The server ends with the notebook's kernel, or when the page is shown again.
 
     Args:
         height: of the frame, in pixels.
@@ -125,12 +125,12 @@ def show(height: int = 900, root: str | None = None) -> IFrame:
         _shown.pop().terminate()
     process = subprocess.Popen(
         command,
-        # Closed when this process ends, however it does.
+        # The system closes it when this process ends.
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        # The token not on the command line, where all on the machine could read it.
+        # On the command line every user of the machine could read the token.
         env=os.environ | {"D2L_MLP_TOKEN": token, "D2L_MLP_END_WITH_INPUT": "1"},
-        # Interrupting a cell is not to end the page.
+        # Interrupting a cell must not end the page.
         start_new_session=True,
     )
     _shown.append(process)
