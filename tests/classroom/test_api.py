@@ -91,7 +91,6 @@ def predict(server, content):
 def test_a_drawing_gets_probabilities(server):
     server.start(**SMALL)
     server.wait_for("idle")
-    time.sleep(1)
     trouser = np.full((280, 280), 255, np.uint8)
     trouser[30:55, 90:190] = 30
     trouser[50:250, 90:120] = trouser[50:250, 160:190] = 30
@@ -107,12 +106,10 @@ def test_what_is_no_picture_is_refused_and_too_many_are(server):
     if not server.state()["run"]:
         server.start(**SMALL)
         server.wait_for("idle")
-    time.sleep(1)
     assert predict(server, b"nothing")[0] == 415
     assert predict(server, png_header(60000, 60000))[0] == 415
     status, answer = predict(server, bytes(8_000_001))
     assert status == 413 and "expected at most 8000000" in answer["detail"]
-    time.sleep(1)
     picture = encode(bar())
 
     def ask(i):

@@ -1,6 +1,7 @@
 """The page in a real browser, as teacher and students use it."""
 
 import re
+import time
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -8,7 +9,15 @@ from playwright.sync_api import expect
 
 from scripts.screenshots import draw_trouser
 
-SECONDS = 20_000
+LOSSES = ("loss-chart", "loss of the last batches")
+
+
+#: Whether charts and pictures are there, so that nothing below them moves any more.
+LOADED = """
+document.querySelectorAll("#loss-chart .main-svg").length > 0
+&& [...document.querySelectorAll("#weights, #images img, #gallery img")].every(
+  (image) => image.complete && image.naturalWidth > 0)
+"""
 
 
 @pytest.fixture
@@ -18,6 +27,7 @@ def open_page(browser, server):
 
     def start(link=None, **options):
         context = browser.new_context(**options)
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on(
@@ -38,7 +48,6 @@ def open_page(browser, server):
         page.goto(link or server.student)
         return page
 
-    server.control("reset")
     yield start
     for context in contexts:
         context.close()
@@ -47,6 +56,7 @@ def open_page(browser, server):
 
 @pytest.fixture
 def teacher(open_page, server):
+    server.control("reset")
     page = open_page(server.teacher)
     expect(page.locator("#teacher")).to_be_visible()
     return page
@@ -78,36 +88,40 @@ def curve(page, chart="accuracy-chart", name="test"):
 
 def drawn(page, count, chart="accuracy-chart", name="test"):
     """Wait until a curve has this many points; charts are drawn some times a second."""
-    for _ in range(100):
-        points = curve(page, chart, name)
-        if points and len(points[0]) >= count:
-            return points
+    wait_until(page, lambda: len((curve(page, chart, name) or [[]])[0]) >= count)
+    return curve(page, chart, name)
+
+
+def wait_until(page, condition):
+    """Wait for it; ``wait_for_function`` needs ``eval``, which the page forbids."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
         page.wait_for_timeout(50)
-    raise AssertionError(f"found {points}, expected {count} points")
 
 
 def test_a_run_from_start_to_stop(teacher, server):
     set_up(teacher, num_epochs=50, seconds_per_epoch=0.5)
     teacher.click("#start")
-    expect(teacher.locator("#last-epoch")).to_contain_text("epoch 1,", timeout=SECONDS)
-    few = len(drawn(teacher, 3, "loss-chart", "loss of the last batches")[0])
-    drawn(teacher, few + 3, "loss-chart", "loss of the last batches")
+    expect(teacher.locator("#last-epoch")).to_contain_text("epoch 1,")
+    few = len(drawn(teacher, 3, *LOSSES)[0])
+    drawn(teacher, few + 3, *LOSSES)
     teacher.click("#pause")
     expect(teacher.locator("#status")).to_contain_text("paused")
     expect(teacher.locator("#pause")).to_have_text("Resume")
-    # The last points are drawn a little later.
-    teacher.wait_for_timeout(300)
-    before = drawn(teacher, few + 3, "loss-chart", "loss of the last batches")
+    events = server.events(until=lambda event: event.get("state") == "paused")
+    last = [event["x"] for _, kind, event in events if kind == "batch"][-1]
+    wait_until(teacher, lambda: curve(teacher, *LOSSES)[0][-1] == last)
+    before = curve(teacher, *LOSSES)
+    # And no more are drawn.
     teacher.wait_for_timeout(400)
-    assert drawn(teacher, 1, "loss-chart", "loss of the last batches") == before
+    assert drawn(teacher, 1, *LOSSES) == before
     teacher.fill("#lr", "0.05")
     teacher.click("#apply-lr")
     expect(teacher.locator("#loss-chart")).to_contain_text("lr 0.05")
     last = epoch(teacher)
     teacher.click("#epoch")
-    expect(teacher.locator("#last-epoch")).to_contain_text(
-        f"epoch {last + 1},", timeout=SECONDS
-    )
+    expect(teacher.locator("#last-epoch")).to_contain_text(f"epoch {last + 1},")
     expect(teacher.locator("#status")).to_contain_text("paused")
     teacher.click("#pause")
     expect(teacher.locator("#status")).to_contain_text("learning")
@@ -119,10 +133,10 @@ def test_a_run_from_start_to_stop(teacher, server):
     expect(teacher.locator("#status")).to_contain_text("stopped")
     # A second run leaves the first one in pale.
     teacher.click("#start")
-    expect(teacher.locator("#status")).to_contain_text("learning", timeout=SECONDS)
+    expect(teacher.locator("#status")).to_contain_text("learning")
     expect(teacher.locator("#loss-chart")).to_contain_text("lr 0.5,")
     teacher.click("#reset")
-    expect(teacher.locator("#last-epoch")).to_have_text("", timeout=SECONDS)
+    expect(teacher.locator("#last-epoch")).to_have_text("")
     expect(teacher.locator("#gallery li")).to_have_count(0)
 
 
@@ -130,13 +144,13 @@ def test_who_comes_late_or_reloads_ends_with_the_same_curve(teacher, open_page):
     set_up(teacher, num_epochs=4, seconds_per_epoch=0.5)
     early = open_page()
     teacher.click("#start")
-    expect(early.locator("#last-epoch")).to_contain_text("epoch 2,", timeout=SECONDS)
+    expect(early.locator("#last-epoch")).to_contain_text("epoch 2,")
     late = open_page()
     teacher.reload()
     expect(teacher.locator("#teacher")).to_be_visible()
     pages = (early, late, teacher)
     for page in pages:
-        expect(page.locator("#status")).to_contain_text("done", timeout=SECONDS)
+        expect(page.locator("#status")).to_contain_text("done")
     for chart, name, count in (
         ("accuracy-chart", "test", 4),
         ("accuracy-chart", "train", 4),
@@ -159,13 +173,9 @@ def test_a_wrong_token_gives_no_controls(browser, server):
     page = browser.new_page()
     page.goto(server.student + "#token=wrong")
     expect(page).not_to_have_url(re.compile("token"))
-    # Forgotten once the server has refused it. `wait_for_function` looks again by
-    # `eval`, which the page's Content Security Policy forbids.
-    for _ in range(100):
-        if page.evaluate("sessionStorage.getItem('token')") is None:
-            break
-        page.wait_for_timeout(50)
-    assert page.evaluate("sessionStorage.getItem('token')") is None
+    # Forgotten once the server has refused it.
+    token = "sessionStorage.getItem('token')"
+    wait_until(page, lambda: page.evaluate(token) is None)
     expect(page.locator("#teacher")).to_be_hidden()
     page.close()
 
@@ -175,28 +185,16 @@ def test_a_drawing_gets_probabilities(teacher, open_page):
     # Fewer units would take it for a shirt.
     teacher.locator("#units input").first.fill("256")
     teacher.click("#start")
-    expect(teacher.locator("#status")).to_contain_text("done", timeout=SECONDS)
+    expect(teacher.locator("#status")).to_contain_text("done")
     page = open_page(viewport={"width": 390, "height": 844})
     # What comes before it on the page is there, and moves it no more.
     expect(page.locator("#gallery li")).to_have_count(12)
     expect(page.locator("#weights")).to_be_visible()
-    page.wait_for_timeout(700)
+    wait_until(page, lambda: page.evaluate(LOADED))
     draw_trouser(page)
     expect(page.locator("#try-message")).to_contain_text("trouser")
     expect(page.locator("#bars li.first")).to_contain_text("trouser")
     expect(page.locator("#seen")).to_be_visible()
-
-
-def test_a_file_that_is_no_picture_is_refused_in_words(browser, server, tmp_path):
-    server.start(num_hiddens=[16], num_epochs=1)
-    server.wait_for("idle")
-    wrong = tmp_path / "wrong.png"
-    wrong.write_text("<b>nothing</b>")
-    page = browser.new_page()
-    page.goto(server.student)
-    page.set_input_files("#file", wrong)
-    expect(page.locator("#try-message")).to_contain_text("of another format, expected")
-    page.close()
 
 
 def test_a_link_holds_the_setting(teacher, open_page, server):
@@ -228,18 +226,6 @@ def test_what_is_out_of_bounds_starts_nothing(teacher, server):
     assert server.state()["run"] == before
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("who", ["teacher", "student"])
-def test_everyone_can_use_it(open_page, server, scheme, who):
-    """By axe, with a run's pictures on the page."""
-    server.start(num_hiddens=[16], num_epochs=1)
-    server.wait_for("idle")
-    page = open_page(getattr(server, who), color_scheme=scheme)
-    expect(page.locator("#gallery li")).to_have_count(12)
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-
-
 def test_the_keyboard_reaches_every_control(teacher):
     reached = set()
     for _ in range(60):
@@ -249,10 +235,28 @@ def test_the_keyboard_reaches_every_control(teacher):
     assert {"show-book", "ask", "clear", "file", "theme"} <= reached
 
 
+def test_a_file_that_is_no_picture_is_refused_in_words(browser, finished_run, tmp_path):
+    wrong = tmp_path / "wrong.png"
+    wrong.write_text("<b>nothing</b>")
+    page = browser.new_page()
+    page.goto(finished_run.student)
+    page.set_input_files("#file", wrong)
+    expect(page.locator("#try-message")).to_contain_text("of another format, expected")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("who", ["teacher", "student"])
+def test_everyone_can_use_it(open_page, finished_run, scheme, who):
+    """By axe, with a run's pictures on the page."""
+    page = open_page(getattr(finished_run, who), color_scheme=scheme)
+    expect(page.locator("#gallery li")).to_have_count(12)
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
 @pytest.mark.parametrize("size", [(1024, 768), (390, 844)])
-def test_nothing_is_cut_off_sideways(open_page, server, size):
-    server.start(num_hiddens=[16], num_epochs=1)
-    server.wait_for("idle")
+def test_nothing_is_cut_off_sideways(open_page, finished_run, size):
     page = open_page(viewport={"width": size[0], "height": size[1]})
     expect(page.locator("#gallery li")).to_have_count(12)
     width = page.evaluate("document.documentElement.scrollWidth")

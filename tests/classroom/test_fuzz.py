@@ -18,13 +18,14 @@ schemathesis.openapi.media_type("image/png", st.binary())
 
 @pytest.fixture
 def schema(server):
+    server.finished = False
     with urllib.request.urlopen(server.student + "openapi.json") as answer:
         document = json.load(answer)
     return schemathesis.openapi.from_dict(document)
 
 
 def fuzz(schema, server, headers):
-    """Send each operation 100 requests, half of them wrong; return the statuses."""
+    """Send each operation 50 requests, half of them wrong; return the statuses."""
     statuses = {}
     operations = [result.ok() for result in schema.get_all_operations()]
     for operation in operations:
@@ -39,7 +40,7 @@ def fuzz(schema, server, headers):
 
 
 def fuzz_operation(operation, mode, server, headers, statuses):
-    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case):
         response = case.call(base_url=server.student, headers=headers, timeout=20)

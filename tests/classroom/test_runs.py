@@ -54,10 +54,10 @@ def ended_of(run):
 def test_the_run_is_the_one_that_run_makes(server):
     from d2l_mlp.runs.run import Run, Settings
 
-    number = server.start(**SMALL, seed=5)
+    number = server.start(**SMALL | {"num_epochs": 1}, seed=5)
     events = of_run(server.events(until=ended_of(number)), number)
     found = [d["test_accuracy"] for kind, d in events if kind == "epoch"]
-    settings = Settings((16,), batch_size=512, num_epochs=2, seed=5, hybridize=True)
+    settings = Settings((16,), batch_size=512, num_epochs=1, seed=5, hybridize=True)
     expected = [result.test_accuracy for result in Run(settings).epochs()]
     # With one thread here and several there sums differ in the last bit.
     assert found == pytest.approx(expected, abs=0.03)
@@ -87,7 +87,7 @@ def test_pause_step_resume_and_stop(server):
 
 
 def test_a_changed_learning_rate_is_marked_and_taken(server):
-    run = server.start(paused=True, **SMALL)
+    run = server.start(paused=True, **SMALL | {"num_epochs": 1})
     server.wait_for("paused")
     assert server.control("lr", lr=0.0001) == 202
     assert server.control("resume") == 202
@@ -136,7 +136,7 @@ def test_a_crashed_run_is_reported_and_the_next_can_be_started(server):
     events = of_run(server.events(until=ended_of(run)), run)
     end = events[-2][1]
     assert end["reason"] == "failed" and "exit code -9" in end["message"]
-    again = server.start(**SMALL)
+    again = server.start(**SMALL | {"num_epochs": 1})
     events = of_run(server.events(until=ended_of(again)), again)
     assert events[-2][1]["reason"] == "done"
 
@@ -165,11 +165,11 @@ def test_a_run_that_does_not_answer_is_ended(server):
 
 
 def test_waiting_is_no_part_of_an_epochs_seconds(server):
-    run = server.start(**SMALL | {"num_epochs": 1}, seconds_per_epoch=2)
+    run = server.start(**SMALL | {"num_epochs": 1}, seconds_per_epoch=4)
     start = time.monotonic()
     events = of_run(server.events(until=ended_of(run)), run)
     (seconds,) = (data["seconds"] for kind, data in events if kind == "epoch")
-    assert seconds < 1.5 and time.monotonic() - start > 2
+    assert seconds < 3.5 and time.monotonic() - start > 4
 
 
 def test_nor_is_waiting_before_the_first_epoch(server):
@@ -208,14 +208,12 @@ def test_viewers_that_never_read_do_not_hold_up_the_run(server):
 
 @pytest.mark.parametrize("num_hiddens", [[400], [512], [512, 512]])
 def test_six_students_who_ask_at_once_are_answered_beside_a_run(server, num_hiddens):
-    server.start(num_hiddens=num_hiddens, batch_size=512, num_epochs=1)
-    server.wait_for("idle")
     run = server.start(num_hiddens=num_hiddens, batch_size=512, num_epochs=20)
-    server.events(until=lambda data: data["type"] == "epoch" and data["run"] == run)
+    server.events(until=lambda data: data["type"] == "batch" and data["run"] == run)
     picture = encode(bar())
     with ThreadPoolExecutor(6) as students:
         asked = [students.submit(predict, server, picture) for _ in range(6)]
-        answers = [each.result(timeout=20) for each in asked]
+        answers = [each.result(timeout=120) for each in asked]
     server.calm()
     assert [status for status, _ in answers] == [200] * 6
     assert all(0.99 < sum(answer["probabilities"]) < 1.01 for _, answer in answers)
