@@ -91,8 +91,8 @@ def make_net(params: Sequence[nd.NDArray], dropout: float = 0.0) -> Net:
 
     Args:
         params: ``[W1, b1, ...]``.
-        dropout: share of the hidden units, in [0, 1), that is left out while the net
-            learns; the others are scaled up to make up for them.
+        dropout: share of the hidden units, in [0, 1), set to 0 in training; the others
+            are divided by ``1 - dropout``.
 
     Raises:
         ValueError: no layer, one without its bias, shapes that do not fit each other,

@@ -27,7 +27,7 @@ class EpochResult:
 
     Attributes:
         epoch: counted from 1.
-        train_loss: mean over the epoch, as the parameters were at each batch.
+        train_loss: mean over the epoch, each batch measured before its update.
         train_accuracy: share in 0..1, likewise.
         test_accuracy: share in 0..1, after the epoch.
         seconds: the epoch's time, its test pass included.
@@ -89,7 +89,7 @@ def averages(batches: np.ndarray, train_metric: str) -> tuple[float, float]:
     """Return the mean loss and accuracy of ``EpochResult.batches``.
 
     Raises:
-        ValueError: another ``train_metric`` than ``train_epochs`` knows.
+        ValueError: ``train_metric`` is neither ``"sample"`` nor ``"batch"``.
     """
     _values.one_of("train_metric", train_metric, METRICS)
     losses, correct, sizes = batches.T
@@ -149,7 +149,7 @@ def sum_up(
             )
     losses, correct, sizes = zip(*trained, strict=True)
     test_correct, test_sizes = zip(*tested, strict=True)
-    # The one stop: a number taken to Python halts the engine until it is there.
+    # The epoch's only wait: copying to NumPy blocks until all is computed.
     sums = to_numpy([*losses, *correct, *test_correct])
     sums, test_sum = np.split(sums, [2 * len(sizes)])
     sums = np.concatenate([sums, sizes, [test_sum.sum(), sum(test_sizes)]])

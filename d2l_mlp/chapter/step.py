@@ -15,13 +15,10 @@ from .. import _checks, _values
 from ..dataset.loader import Chunk, Part
 from .results import BatchResult
 
-#: What ``hybridize`` may be.
-HYBRIDIZE = (True, False, "auto")
-
 Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
 
 
-#: One for all updates, or by the number of updates so far.
+#: A constant, or a function of the number of updates so far.
 LearningRate = float | Callable[[int], float]
 
 
@@ -52,7 +49,7 @@ class Step(ABC):
         return data_iter
 
     def prepare(self, part: Part) -> bool:
-        """Get ready for such batches; tell if the net may draw random numbers."""
+        """Prepare for such batches; return whether the net may draw random numbers."""
         return True
 
     def pull(self) -> None:  # noqa: B027  # there is nothing to do by default
@@ -76,8 +73,8 @@ class Options:
             ``"batch"`` averages the batches' means, as gluonbook before 0.8.9 did.
         on_batch: is given each batch's result after its update; it makes the loop wait
             for the batch. What it raises ends the training.
-        seed: of the random numbers in the net, as dropout draws. They then depend on
-            it, the epoch and the batch alone; by default they are what comes next.
+        seed: makes random numbers in the net, such as dropout's, depend only on it, the
+            epoch and the batch; None leaves MXNet's generator as it is.
         first_epoch: where a resumed training goes on.
         num_updates: how many there were before it.
         reduce: where several workers each see a share of every batch: is given an

@@ -23,22 +23,22 @@ def sgd(params: Params, lr: float, batch_size: int, wd: float = 0.0) -> None:
     """Update each of ``params`` in place, by its gradient summed over a batch.
 
     ``param = param - lr / batch_size * param.grad``, where ``param.grad`` has the shape
-    of ``param``; any dtype. With a weight decay ``wd``, ``param`` loses ``lr * wd`` of
-    itself as well, as in MXNet's own SGD.
+    of ``param``; any dtype. With a weight decay ``wd``, ``param`` is first
+    multiplied by ``1 - lr * wd``, as in MXNet's own SGD.
 
     Raises:
         ValueError: ``params`` are not arrays with gradients, ``batch_size`` is no
-            finite number above 0, or ``lr`` or ``wd`` none from 0 on.
+            finite number above 0, or ``lr`` or ``wd`` is negative or not finite.
     """
     params = _checks.update(params, lr, batch_size, wd)
-    # Dividing lr, not the gradient, saves a pass over it: same bits for a power of 2.
+    # Dividing lr saves a pass over the gradient: for a power of 2, to the same bits.
     factor = lr / batch_size
     for param in params:
         if wd:
             param *= 1 - lr * wd
         if param.dtype == np.float32 and 1e-9 < factor < 1e9:
-            # The line below in one pass, same bits. MXNet takes lr as text, and reads
-            # it right only with a double's digits and without an exponent.
+            # The line below in one pass, same bits. MXNet parses lr from text, and
+            # needs all its digits, and no exponent.
             text = np.format_float_positional(float(np.float32(factor)))
             nd.sgd_update(param, param.grad, lr=text, out=param)
         else:
@@ -99,11 +99,11 @@ class TrainStep(Step):
         return loss_sum, correct
 
     def train(self, part: Part) -> list[tuple[nd.NDArray, nd.NDArray]]:
-        """Train; what is returned may still be computed."""
+        """Train; MXNet may still be computing the results."""
         return [self.learn(X, y) for X, y in pairs(part)]
 
     def count(self, part: Part) -> list[nd.NDArray]:
-        """Count; what is returned may still be computed."""
+        """Count; MXNet may still be computing the results."""
         return [num_correct(self.net(X), y) for X, y in pairs(part)]
 
 
@@ -121,7 +121,8 @@ def train_epochs(
 ) -> Iterator[EpochResult]:
     """Train, and yield each epoch's result.
 
-    ``gb.train_epochs`` has the same arguments, and checks them for this one.
+    ``gb.train_epochs`` says what the arguments are. It checks them, takes each option
+    by its name, and adds ``hybridize``.
     """
     if options.first_epoch > num_epochs:
         return
@@ -160,7 +161,7 @@ def _train(
     options: Options,
 ) -> list[tuple]:
     """Train for an epoch; return each batch's summed loss, right answers and size."""
-    # A schedule and an observer want their turn at each batch.
+    # A schedule and an observer are called once per batch.
     one_by_one = bool(schedule or options.on_batch)
     trained: list[tuple] = []
     for part, sizes in feed(step, train_iter, options.seed, epoch, one_by_one):

@@ -1,4 +1,4 @@
-"""What a run is made of: each setting's type and bounds stand here, once.
+"""What a run is made of: each setting's type and widest bounds stand here, once.
 
 Python, stored jobs, the command line and the classroom page all use these types. They
 need neither MXNet nor numpy: a command's options are checked before these load.

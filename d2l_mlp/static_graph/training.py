@@ -15,7 +15,7 @@ from .. import _checks, _values
 from ..chapter import train
 from ..chapter.model import Loss, Net
 from ..chapter.results import METRICS, EpochResult
-from ..chapter.step import HYBRIDIZE, Batches, LearningRate, Options, Step
+from ..chapter.step import Batches, LearningRate, Options, Step
 from ..chapter.train import TrainStep
 
 
@@ -143,7 +143,7 @@ def _checked_schedule(
 
 def _step_maker(hybridize: bool | str) -> Callable[..., Step] | None:
     """Return what makes the step for ``hybridize``; None for the chapter's."""
-    if not _values.one_of("hybridize", hybridize, HYBRIDIZE):
+    if not _values.one_of("hybridize", hybridize, (True, False, "auto")):
         return None
     # Here, since the compiler that it wants takes half a second to load.
     from .auto import AutoStep
