@@ -219,19 +219,24 @@ def checked_net(
 def checked_loss(
     loss: Callable[[nd.NDArray, nd.NDArray], nd.NDArray],
 ) -> Callable[[nd.NDArray, nd.NDArray], nd.NDArray]:
-    """Return ``loss``; what it gives is checked at each call."""
+    """Return ``loss``; the labels and what it gives are checked at each call."""
     _values.function("loss", loss)
 
     def checked(y_hat: nd.NDArray, y: nd.NDArray) -> nd.NDArray:
-        found = loss(y_hat, y)
-        if not isinstance(found, nd.NDArray):
-            raise ValueError(
-                f"loss: found {brief(found)} from it, expected an NDArray, the loss of "
-                "each sample"
-            )
-        return found
+        labels(y.asnumpy(), y_hat.shape[1])
+        return losses(loss(y_hat, y))
 
     return checked
+
+
+def losses(found: Any) -> nd.NDArray:
+    """Return what a loss gave; refuse anything but an array."""
+    if not isinstance(found, nd.NDArray):
+        raise ValueError(
+            f"loss: found {brief(found)} from it, expected an NDArray, the loss of "
+            "each sample"
+        )
+    return found
 
 
 def labels(found: np.ndarray, classes: int) -> None:

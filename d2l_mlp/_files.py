@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from . import _stop
+
 #: Ends the name of a file that is being written.
 PARTIAL = ".partial"
 
@@ -28,6 +30,7 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
         raise FileExistsError(f"{path}: found no plain file, expected one to replace")
     # Another process may be writing the same one.
     partial = path.with_name(f"{path.name}.{secrets.randbits(32)}{PARTIAL}")
+    _stop.unfinished.add(partial)
     try:
         with partial.open("wb") as file:
             for part in content:
@@ -44,6 +47,7 @@ def write_whole(path: Path, *content: bytes | memoryview) -> None:
         # Where it cannot be, that is not what went wrong.
         with suppress(OSError):
             partial.unlink()
+        _stop.unfinished.discard(partial)
     sync_folder(path.parent)
 
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import NoReturn
 
 #: Exit code of what SIGINT has ended, as shells have it.
@@ -22,6 +23,8 @@ _SHOW_CURSOR = "\x1b[?25h"
 #: It puts away the semaphores of processes that have ended so, and would tell of each.
 _QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
 
+#: Files that are being written, to be put away.
+unfinished: set[Path] = set()
 # What says how to go on, the innermost last.
 _hints: list[Callable[[], str]] = []
 
@@ -37,13 +40,19 @@ def end(*_: object) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         for child in multiprocessing.active_children():
             child.terminate()
+        for path in unfinished:
+            with suppress(OSError):
+                os.unlink(path)
+        words = ""
+        # As where the folder that it tells of is gone.
+        with suppress(Exception):
+            words = f"; {_hints[-1]()}" if _hints else ""
         # A reader may have been stopped by the same keys; or this fell into a write.
         with suppress(OSError, RuntimeError, ValueError):
             if sys.stdout.isatty():
                 # A progress bar has hidden it.
                 print(_SHOW_CURSOR)
-            hint = [f"; {_hints[-1]()}"] if _hints else []
-            print("stopped", *hint, sep="", file=sys.stderr, flush=True)
+            print(f"stopped{words}", file=sys.stderr, flush=True)
         with suppress(OSError, RuntimeError, ValueError):
             sys.stdout.flush()
     finally:

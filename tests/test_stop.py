@@ -103,6 +103,12 @@ def test_no_interrupt_is_lost(body):
     assert not done.stdout
 
 
+def test_a_hint_that_fails_does_not_hide_the_line():
+    script = SCRIPT.replace('lambda: "as it should"', "lambda: 1 / 0")
+    done = execute("-c", script.format("signal.raise_signal(signal.SIGINT)"))
+    assert (done.returncode, done.stderr) == (130, "stopped\n")
+
+
 def test_it_ends_as_well_if_nobody_reads_what_it_says():
     """As where ``tee`` was stopped by the same keys."""
     reader, writer = os.pipe()
@@ -114,13 +120,19 @@ def test_it_ends_as_well_if_nobody_reads_what_it_says():
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_in_a_program_of_ones_own_a_file_half_written_is_put_away(tmp_path, kept):
+@pytest.mark.parametrize(
+    ("begin", "message"),
+    [("_stop.end_at_interrupt(); ", "stopped"), ("", "KeyboardInterrupt")],
+    ids=["command", "program"],
+)
+def test_a_file_half_written_is_put_away(tmp_path, begin, message, kept):
     if kept:
         (tmp_path / "file").write_bytes(b"as it was")
-    script = "import os, signal; from pathlib import Path; from d2l_mlp import _files; "
+    script = "import os, signal; from pathlib import Path; "
+    script += "from d2l_mlp import _files, _stop; " + begin
     script += "os.fsync = lambda file: signal.raise_signal(signal.SIGINT); "
     script += f"_files.write_whole(Path({str(tmp_path)!r}) / 'file', b'new')"
-    assert "KeyboardInterrupt" in execute("-c", script).stderr
+    assert message in execute("-c", script).stderr
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert found == ({"file": b"as it was"} if kept else {})
 

@@ -61,7 +61,7 @@ class AutoStep(Step):
         try:
             return take(self.step)
         except NotTraceable as error:
-            warnings.warn(f"going on without a graph: {error}", stacklevel=4)
+            warnings.warn(f"going on without a graph: {error}", stacklevel=5)
             self.step.sync()
             self.step = self.eager
             return take(self.step)

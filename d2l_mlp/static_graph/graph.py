@@ -83,7 +83,7 @@ def trace(
     y.attach_grad()
     with _values_hidden(), autograd.record():
         scores = net(X)
-        loss_sum = _checks.checked_loss(loss)(scores, y).sum()
+        loss_sum = _checks.losses(loss(scores, y)).sum()
         both = nd.concat(loss_sum.reshape((1,)), scores.reshape((-1,)), dim=0)
     # Both from one symbol, so that what they share is there once.
     outputs = [

@@ -35,6 +35,7 @@ class HybridStep(Step):
     and what comes out is added to the weights.
 
     Attributes:
+        params: the arrays that it trains.
         lr: learning rate, None with a trainer; may be changed between steps.
         made_of: what it was made of, and in which thread, see ``take_kept``.
     """
@@ -54,7 +55,7 @@ class HybridStep(Step):
     ) -> None:
         self.lr = lr
         self._wd = wd
-        self._net, self._params, self._loss = net, params, loss
+        self._net, self.params, self._loss = net, params, loss
         self._batch_size, self._trainer, self._rewrite = batch_size, trainer, rewrite
         self._bound: dict[tuple[Any, ...], Bound] = {}
         self._is_random = False
@@ -124,8 +125,8 @@ class HybridStep(Step):
         """
         if isinstance(self._net, gluon.Block):
             # It may have been initialized anew.
-            self._params = trained_arrays(self._net)
-        found = contents.contents([self._net, self._loss, self._params])
+            self.params = trained_arrays(self._net)
+        found = contents.contents([self._net, self._loss, self.params])
         if found != self._traced_from:
             self._bound.clear()
             self._transposed.clear()
@@ -152,7 +153,7 @@ class HybridStep(Step):
 
     def _transposed_params(self) -> Iterator[tuple[nd.NDArray, nd.NDArray]]:
         """Yield each parameter that stands transposed in the graphs, and its place."""
-        for param in self._params:
+        for param in self.params:
             weight = self._transposed.get(name_of(param))
             if weight is not None:
                 yield param, weight
@@ -169,7 +170,7 @@ class HybridStep(Step):
             bound.update(*self._scales())
             return
         bound.backward()
-        for param in self._params:
+        for param in self.params:
             # Gluon asks autograd, which knows nothing of this graph.
             param._fresh_grad = True
         self._trainer.step(self._batch_size)
@@ -198,7 +199,7 @@ class HybridStep(Step):
         num_correct(_checks.checked_net(self._net)(X), y)
         whole = self._trace(X, y)
         self._is_random = whole.is_random()
-        weights = sum(param.size for param in self._params)
+        weights = sum(param.size for param in self.params)
         # Two pieces would draw from two generators.
         if not self._is_random and num_pieces(len(X), weights) == 2:
             half = len(X) // 2
@@ -213,10 +214,10 @@ class HybridStep(Step):
 
     def _trace(self, X: nd.NDArray, y: nd.NDArray) -> graph.Graph:
         """Trace the net, rewrite its graph, and have weights transposed for it."""
-        traced = graph.trace(self._net, self._loss, self._params, X, y)
+        traced = graph.trace(self._net, self._loss, self.params, X, y)
         if self._rewrite:
             # A trainer knows the params as they are.
-            movable = [] if self._trainer is not None else self._params
+            movable = [] if self._trainer is not None else self.params
             rewrites.rewrite(traced, {name_of(param) for param in movable})
         if self._bound and traced.transposed != set(self._transposed):
             raise NotTraceable("net: found another graph for another size of batch")
@@ -226,7 +227,7 @@ class HybridStep(Step):
 
     def _params_in(self, arrays: dict[str, nd.NDArray]) -> dict[str, nd.NDArray]:
         """Return the parameters that a graph of these ``arrays`` has, by name."""
-        params = {name_of(param): param for param in self._params}
+        params = {name_of(param): param for param in self.params}
         return {name: param for name, param in params.items() if name in arrays}
 
     def _bind_to_memory(

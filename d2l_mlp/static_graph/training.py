@@ -118,7 +118,7 @@ def _checked(
     _values.function("loss", loss)
     rate = None if callable(lr) else lr
     _checks.weight_decay(options.wd, rate, trainer)
-    if options.make_step is None:
+    if options.make_step is None and options.first_epoch <= num_epochs:
         # A Gluon block as a graph knows its own params, see ``hybridize``.
         _checks.optimizer(params, lr, trainer)
     schedule = _checked_schedule(lr, options.wd) if callable(lr) else lr
@@ -151,4 +151,10 @@ def _step_maker(hybridize: bool | str) -> Callable[..., Step] | None:
 
     if hybridize != "auto":
         return take_kept
-    return lambda *arguments: AutoStep(take_kept(*arguments), TrainStep(*arguments))
+
+    def make_both(net: Net, params: Any, *rest: Any) -> Step:
+        graph = take_kept(net, params, *rest)
+        # A Gluon block's own params are those that the graph has found.
+        return AutoStep(graph, TrainStep(net, graph.params, *rest))
+
+    return make_both

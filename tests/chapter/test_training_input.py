@@ -75,6 +75,17 @@ def test_evaluate_accuracy_checks_its_batches():
         gb.evaluate_accuracy([(nd.zeros((3, 2)), nd.zeros((3, 1)))], lambda X: X)
 
 
+def test_labels_are_checked_before_a_loss_of_ones_own_sees_them():
+    def own_loss(y_hat, y):
+        return -nd.log_softmax(y_hat)[nd.arange(len(y)), y]
+
+    params = models.init_params(8)
+    batch = [(nd.zeros((4, 784)), nd.full(4, 50))]
+    net = models.make_net(params)
+    with pytest.raises(ValueError, match="labels: found 50.0 to 50.0"):
+        list(gb.train_epochs(net, batch, batch, own_loss, 1, 4, params, 0.1))
+
+
 class OneListForAll:
     """Gives every batch in the same list, with other arrays in it."""
 

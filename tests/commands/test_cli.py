@@ -6,10 +6,6 @@ import re
 import resource
 import subprocess
 import sys
-from typing import get_args
-
-from d2l_mlp.commands.book import KVStore
-from d2l_mlp.distributed.workers import KINDS
 
 import pytest
 
@@ -122,10 +118,6 @@ def test_a_damaged_file_is_warned_of_in_a_line(tmp_path):
     damaged, instead = done.stderr.splitlines()
     assert damaged.startswith(f"warning: damaged data file: {tmp_path}/train-images")
     assert instead.startswith("warning: ") and "; using /" in instead
-
-
-def test_kvstore_offers_what_there_is():
-    assert get_args(KVStore) == tuple(KINDS)
 
 
 def test_a_picture_for_which_there_is_no_room_is_named(tmp_path):

@@ -69,6 +69,15 @@ def test_what_was_saved_is_loaded_bit_for_bit(tmp_path):
     assert models.predict(image, loaded).shape == (10,)
 
 
+def test_parameters_of_another_dtype_are_saved_as_float32(tmp_path):
+    params = [param.astype("float64") for param in models.init_params(8)]
+    params_file.save_params(params, tmp_path / "params")
+    for param, array in zip(
+        params, params_file.load_arrays(tmp_path / "params"), strict=True
+    ):
+        np.testing.assert_array_equal(param.asnumpy().astype("f"), array)
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "params.safetensors"
     params_file.save_params(models.init_params(8), path)
@@ -109,6 +118,15 @@ GOOD = {"W1": np.zeros((784, 10), "f"), "b1": np.zeros(10, "f")}
         (packed(**GOOD | {"W1": np.zeros((784, 10), "i")}), "found shapes"),
         (packed(**GOOD | {"b1": np.full(10, np.nan, "f")}), "found NaN or infinity"),
         (packed(**GOOD | {"b1": np.full(10, 1e300)}), "of F32, F64, expected W1"),
+        (
+            packed(
+                W1=np.zeros((784, 0), "f"),
+                b1=np.zeros(0, "f"),
+                W2=np.zeros((0, 10), "f"),
+                b2=np.zeros(10, "f"),
+            ),
+            "found shapes",
+        ),
         (zipped(**GOOD), "found a zip file.*: make it anew with book --save"),
         (packed(**GOOD)[:2000], "found no safetensors file"),
     ],

@@ -77,11 +77,12 @@ def test_workers_follow_the_path_of_one(
     assert sorted(os.listdir(output)) == ["curves.png", "params", "predictions.png"]
 
 
-def test_without_waiting_for_each_other_they_learn_too(alone, group, tmp_path):
+def test_without_waiting_for_each_other_they_learn_too(group, tmp_path):
+    """By which path depends on who comes first; guessing has a loss of 2.3."""
     command = [*BOOK, "--kvstore", "dist_async", "--output", tmp_path]
-    stdout = launch(group, 2, "--", *command)
-    for found, expected in zip(numbers(stdout), alone[0], strict=True):
-        assert found == pytest.approx(expected, abs=0.1)
+    net, linear = numbers(launch(group, 2, "--", *command))
+    for _, loss, _, test_accuracy in (net, linear):
+        assert loss < 1.9 and test_accuracy > 0.45
 
 
 def start_roles(group, prefixes, addresses, printed, command, **environment):
