@@ -129,10 +129,9 @@ def sum_up(
     start: float,
     options: Options,
 ) -> EpochResult:
-    """Return an epoch's result, once it is computed.
+    """Return the result of an epoch, counted from 1, once it is computed.
 
     Args:
-        epoch: counted from 1.
         trained: each batch's summed loss, number of right answers and size.
         tested: each test batch's number of right answers and size.
         start: when the epoch began, by ``time.perf_counter``.

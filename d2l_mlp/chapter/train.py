@@ -119,11 +119,7 @@ def train_epochs(
     trainer: gluon.Trainer | None = None,
     options: Options = BY_THE_BOOK,
 ) -> Iterator[EpochResult]:
-    """Train, and yield each epoch's result.
-
-    ``gb.train_epochs`` says what the arguments are. It checks them, takes each option
-    by its name, and adds ``hybridize``.
-    """
+    """Yield each epoch's result. ``gb.train_epochs`` explains and checks arguments."""
     if options.first_epoch > num_epochs:
         return
     schedule = lr if callable(lr) else None
