@@ -129,9 +129,10 @@ def sum_up(
     start: float,
     options: Options,
 ) -> EpochResult:
-    """Return the result of an epoch, counted from 1, once it is computed.
+    """Return an epoch's result, once it is computed.
 
     Args:
+        epoch: counted from 1.
         trained: each batch's summed loss, number of right answers and size.
         tested: each test batch's number of right answers and size.
         start: when the epoch began, by ``time.perf_counter``.
@@ -155,13 +156,10 @@ def sum_up(
     if options.reduce is not None:
         sums = _checks.same_shape("reduce", options.reduce(sums), sums)
     batches = np.ascontiguousarray(sums[:-2].reshape(3, -1).T)
-    return EpochResult(
-        epoch,
-        *averages(batches, options.train_metric),
-        float(sums[-2] / sums[-1]),
-        time.perf_counter() - start,
-        batches,
-    )
+    train = averages(batches, options.train_metric)
+    test_accuracy = float(sums[-2] / sums[-1])
+    seconds = time.perf_counter() - start
+    return EpochResult(epoch, *train, test_accuracy, seconds, batches)
 
 
 def to_numpy(scalars: list) -> np.ndarray:
