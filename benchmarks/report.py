@@ -117,7 +117,7 @@ def _speed_figure(speed: dict) -> plt.Figure:
         axes.plot(peers[name], [i] * len(peers[name]), "|", color="black", ms=8)
         axes.text(max(peers[name]) + 0.05, i, f"{median:.2f}", va="center")
     axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="seconds an epoch (bar: median, strokes: each round)")
+    axes.set(xlabel="seconds per epoch (bar: median, strokes: each round)")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -144,7 +144,7 @@ def _scaling_figure(scaling: list[dict]) -> plt.Figure:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set(xlabel=scale, ylabel="seconds an epoch")
+        axes.set(xlabel=scale, ylabel="seconds per epoch")
         axes.grid(alpha=0.3)
     grid[0, 0].legend()
     return figure

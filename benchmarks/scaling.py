@@ -1,4 +1,4 @@
-"""Seconds an epoch, and bytes a step, of one process and of 1, 2 and 4 workers.
+"""Seconds per epoch, and bytes per step, of one process and of 1, 2 and 4 workers.
 
     python benchmarks/scaling.py
 
