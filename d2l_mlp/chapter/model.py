@@ -57,8 +57,8 @@ def init_params(
         *(_values.whole_number("num_hiddens", units) for units in hiddens),
         _values.whole_number("num_outputs", num_outputs),
     ]
-    text = isinstance(scale, str)
-    if scale != "he" if text else not (_values.is_number(scale) and scale > 0):  # type: ignore[operator]
+    he = isinstance(scale, str) and scale == "he"
+    if not he and not (_values.is_number(scale) and float(scale) > 0):
         found = _values.brief(scale)
         raise ValueError(f"scale: found {found}, expected a number above 0, or 'he'")
     if ctx is not None:
@@ -121,10 +121,10 @@ def net_of(params: Sequence[nd.NDArray], dropout: float) -> Net:
 
 
 def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
-    """Return the probabilities ``(10,)`` of a uint8 ``(28, 28)``, by the net by hand.
+    """Return the probabilities ``(10,)`` of one image, by the hand-written net.
 
     Args:
-        image: as ``photo.to_image`` gives it.
+        image: uint8 ``(28, 28)``, as ``photo.to_image`` gives it.
         params: ``[W1, b1, ...]``, float32.
 
     Raises:
@@ -134,9 +134,8 @@ def predict(image: np.ndarray, params: list[np.ndarray]) -> np.ndarray:
         raise ValueError(f"image: found {_values.brief(image)}, expected (28, 28)")
     params = _values.each("params", params, np.ndarray, "NumPy arrays")
     if params and params[0].shape[:1] != (784,):
-        raise ValueError(
-            f"params[0]: found {_values.brief(params[0])}, expected (784, units)"
-        )
+        found = _values.brief(params[0])
+        raise ValueError(f"params[0]: found {found}, expected (784, units)")
     X = nd.array(image.reshape(1, 1, 28, 28).astype(np.float32) / np.float32(255))
     scores = make_net([nd.array(param) for param in params])(X)
     return scores.softmax().asnumpy()[0]
@@ -180,7 +179,7 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
     params = _values.each("params", params, nd.NDArray, "a list of NDArrays")
     found = _values.shapes(params)
     expected = []
-    for layer in (layer for layer in twin if hasattr(layer, "weight")):
+    for layer in dense_layers(twin):
         if layer.bias is None:
             raise ValueError("twin: found a layer without bias, expected one in each")
         expected += [layer.weight.shape[::-1], layer.bias.shape]
@@ -191,7 +190,11 @@ def load_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
 
 def set_params(twin: nn.Sequential, params: Sequence[nd.NDArray]) -> None:
     """Copy ``params``, which are known to fit, into ``twin``."""
-    dense = [layer for layer in twin if hasattr(layer, "weight")]
-    for layer, W, b in zip(dense, params[::2], params[1::2], strict=True):
+    for layer, W, b in zip(dense_layers(twin), params[::2], params[1::2], strict=True):
         layer.weight.set_data(W.T)
         layer.bias.set_data(b)
+
+
+def dense_layers(twin: nn.Sequential) -> list[nn.Dense]:
+    """Return the layers of ``twin`` that have weights."""
+    return [layer for layer in twin if hasattr(layer, "weight")]

@@ -16,14 +16,10 @@ from ..dataset.loader import Chunk, Part
 from .results import BatchResult
 
 Batches = Iterable[tuple[nd.NDArray, nd.NDArray]]
-
-
 #: A constant, or a function of the number of updates so far.
 LearningRate = float | Callable[[int], float]
-
-
-#: How many images a step may take without a stop at Python, in whole batches. A stop
-#: after each of the chapter's costs a static graph 6 % of an epoch, after 32 0.5 %.
+#: How many images a step may take at once, in whole batches. To return to Python after
+#: every batch costs a static graph 6 % of an epoch; after every 32 batches, 0.5 %.
 IMAGES_AT_ONCE = 8192
 
 

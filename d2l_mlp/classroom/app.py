@@ -21,6 +21,8 @@ from .room import Room
 from .routes import teachers_routes, viewers_routes
 
 STATIC = Path(__file__).with_name("static")
+#: Bytes of a refused body that are read at most.
+MOST_READ = 4 * MOST_BYTES
 #: Everything comes from this server; Plotly sets styles of elements. Notebooks on this
 #: machine may show the page in a frame.
 POLICY = (
@@ -90,8 +92,12 @@ async def _refuse_body(request: Request) -> Response | None:
         response = JSONResponse({"detail": "body: expected its Content-Length"}, 411)
     else:
         return None
-    # A client that is cut off while it sends does not show the answer.
+    # A client that is cut off while it sends does not show the answer, so the body is
+    # read, within bounds.
+    left = MOST_READ if not length.isdigit() or int(length) < MOST_READ else 0
     with anyio.move_on_after(SECONDS), contextlib.suppress(ClientDisconnect):
-        async for _ in request.stream():
-            pass
+        async for chunk in request.stream():
+            left -= len(chunk)
+            if left < 0:
+                break
     return response

@@ -17,7 +17,15 @@ import numpy as np
 from mxnet import gluon, nd
 
 from .. import _values
-from ..chapter.model import Loss, Net, draw_params, net_of, set_params, twin_of
+from ..chapter.model import (
+    Loss,
+    Net,
+    dense_layers,
+    draw_params,
+    net_of,
+    set_params,
+    twin_of,
+)
 from ..chapter.results import BatchResult, EpochResult
 from ..chapter.step import LearningRate, seed_everything
 from ..dataset.fashion_mnist import BatchLoader, load_data_fashion_mnist
@@ -52,7 +60,7 @@ class Run:
         lr: learning rate, or its schedule.
         net: images ``(batch, 1, 28, 28)`` to scores ``(batch, 10)``.
         loss: of each sample, from scores and labels.
-        earlier: the epochs of a run that is taken up, see ``resuming.restore``.
+        earlier: the epochs before a resumed run's own, see ``resuming.restore``.
 
     Raises:
         DataError: the data cannot be found, fetched or trusted.
@@ -135,10 +143,9 @@ class Run:
         """Return the parameters as ``[W1, b1, ...]``, of Gluon's twin too."""
         if not self.settings.use_gluon:
             return self.params
-        layers = [layer for layer in self.net if hasattr(layer, "weight")]  # type: ignore[attr-defined]
         return [
             array
-            for layer in layers
+            for layer in dense_layers(self.net)
             for array in (layer.weight.data().T, layer.bias.data())
         ]
 

@@ -42,11 +42,11 @@ class AutoStep(Step):
         return self.step.feed(data_iter, num_images)
 
     def prepare(self, part: Part) -> bool:
-        """Make ready for batches like these."""
+        """Prepare for such batches."""
         return self._try(lambda step: step.prepare(part))
 
     def pull(self) -> None:
-        """Take up what the parameters hold now."""
+        """Take over what the parameters hold now."""
         self.step.pull()
 
     def sync(self) -> None:

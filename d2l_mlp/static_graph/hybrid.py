@@ -76,10 +76,10 @@ def take_kept(
     trainer: gluon.Trainer | None = None,
     wd: float = 0.0,
 ) -> HybridStep:
-    """Return ``hybridize(...)``, or the step that ``keep`` kept of the same arguments.
+    """Return the step that an earlier training of the same arguments left on the net.
 
-    What the kept one was traced from is looked at again when it is used, see
-    ``HybridStep.pull``.
+    If there is none, return a new one by ``hybridize``. At each epoch it is compared
+    whether the net still has the same numbers and arrays, see ``HybridStep.pull``.
     """
     step = getattr(net, "__dict__", {}).pop(KEPT, None)
     made_of = (net, loss, trainer, *(params or [])), threading.get_ident()

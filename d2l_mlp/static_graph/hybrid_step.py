@@ -118,7 +118,7 @@ class HybridStep(Step):
         return self._bound_for(part).run(part, False)[1]
 
     def pull(self) -> None:
-        """Take up what ``params`` hold now; the opposite of ``sync``.
+        """Take over what ``params`` hold now; the opposite of ``sync``.
 
         Graphs are traced anew if the net or the loss is made of other things by now:
         another number, another array, another gradient.

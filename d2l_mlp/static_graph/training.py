@@ -18,6 +18,9 @@ from ..chapter.results import METRICS, EpochResult
 from ..chapter.step import Batches, LearningRate, Options, Step
 from ..chapter.train import TrainStep
 
+#: What ``hybridize`` may be.
+HYBRIDIZE = (True, False, "auto")
+
 
 def train_epochs(
     net: Net,
@@ -60,8 +63,9 @@ def train_epochs(
     """
     return train.train_epochs(
         *_checked(
+            Options(_step_maker(hybridize), **options),
             net, train_iter, test_iter, loss, num_epochs, batch_size, params, lr,
-            trainer, Options(_step_maker(hybridize), **options),
+            trainer,
         )
     )  # fmt: skip
 
@@ -83,25 +87,17 @@ def train_ch3(
     """Train ``net``, print the book's line after each epoch. See ``train_epochs``."""
     train.train_ch3(
         *_checked(
+            Options(_step_maker(hybridize), train_metric=train_metric),
             net, train_iter, test_iter, loss, num_epochs, batch_size, params, lr,
-            trainer, Options(_step_maker(hybridize), train_metric=train_metric),
+            trainer,
         )
     )  # fmt: skip
 
 
-def _checked(
-    net: Net,
-    train_iter: Batches,
-    test_iter: Batches,
-    loss: Loss,
-    num_epochs: int,
-    batch_size: int,
-    params: Iterable[nd.NDArray] | None,
-    lr: LearningRate | None,
-    trainer: gluon.Trainer | None,
-    options: Options,
-) -> tuple:
-    """Return the arguments as the chapter's functions trust them; see there."""
+def _checked(options: Options, *arguments: Any) -> tuple:
+    """Return the book's ``arguments``, then ``options``, as the chapter trusts them."""
+    net, train_iter, test_iter, loss, num_epochs, batch_size, *rest = arguments
+    params, lr, trainer = rest
     params = None if params is None else _checks.parameters(params)
     _checks.passes(
         num_epochs,
@@ -143,7 +139,7 @@ def _checked_schedule(
 
 def _step_maker(hybridize: bool | str) -> Callable[..., Step] | None:
     """Return what makes the step for ``hybridize``; None for the chapter's."""
-    if not _values.one_of("hybridize", hybridize, (True, False, "auto")):
+    if not _values.one_of("hybridize", hybridize, HYBRIDIZE):
         return None
     # Here, since the compiler that it wants takes half a second to load.
     from .auto import AutoStep

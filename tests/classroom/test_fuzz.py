@@ -40,7 +40,7 @@ def fuzz(schema, server, headers):
 
 
 def fuzz_operation(operation, mode, server, headers, statuses):
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case):
         response = case.call(base_url=server.student, headers=headers, timeout=20)

@@ -4,10 +4,11 @@ from typing import get_args
 
 from d2l_mlp.chapter.model import make_net
 from d2l_mlp.chapter.results import METRICS
-from d2l_mlp.chapter.step import HYBRIDIZE, seed_everything
+from d2l_mlp.chapter.step import seed_everything
 from d2l_mlp.dataset.fashion_mnist import make_loaders
 from d2l_mlp.runs.run import Run, headline, make_schedule
 from d2l_mlp.runs.settings import Metric, Schedule, Settings
+from d2l_mlp.static_graph.training import HYBRIDIZE
 
 import numpy as np
 import pytest
