@@ -52,7 +52,7 @@ def keeping(
     """Give the epochs of ``run``, kept in ``folder`` if there is one.
 
     Interrupted, the command says how to go on. Of several processes that train the
-    run, one ``writes``; the others take it up from what is there, too.
+    run, one ``writes``; the others resume it too.
     """
     if folder is None:
         yield run.epochs()

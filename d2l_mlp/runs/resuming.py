@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,7 @@ import numpy as np
 from mxnet import gluon
 
 from .. import __version__, _values
-from ..chapter.results import BatchResult, EpochResult
-from ..chapter.step import LearningRate
+from ..chapter.results import EpochResult
 from .checkpoint import Checkpoint, CheckpointError, Optimizer, Shuffling
 from .checkpoint_folder import Folder
 from .run import Run
@@ -30,23 +29,19 @@ def kept_epochs(
     run: Run,
     path: Path,
     resume: bool = False,
-    on_batch: Callable[[BatchResult], None] | None = None,
-    lr: LearningRate | None = None,
 ) -> Iterator[EpochResult]:
     """Train, keep a checkpoint after each epoch and yield its result.
 
     Args:
         run: the run, its epochs not yet begun.
         path: the folder of the checkpoints, which is made, and locked until the end.
-        resume: take the run up after the newest checkpoint that is whole; first yield
-            the results of the epochs before it, which ``run.earlier`` holds then.
-        on_batch: see ``Run.epochs``.
-        lr: likewise; of a schedule that is a function nothing is kept.
+        resume: go on after the newest checkpoint that is whole. The results of the
+            epochs up to it come first, and are then in ``run.earlier``.
 
     Raises:
-        CheckpointError: ``path`` has checkpoints and ``resume`` is not set, or none
-            that is whole and of this run and it is; one cannot be written; another
-            process uses it.
+        CheckpointError: ``path`` has checkpoints, and ``resume`` is not set; or it is
+            set, and none is whole and of this run; one cannot be written; or another
+            process uses the folder.
         OSError: ``path`` cannot be made or read.
     """
     _values.instance("run", run, Run)
@@ -60,17 +55,17 @@ def kept_epochs(
             )
         results = list(run.earlier)
         yield from results
-        for result in run.epochs(on_batch, lr):
+        for result in run.epochs():
             results.append(result)
             folder.keep(take(run, results))
             yield result
 
 
 def resumed_epochs(run: Run, path: Path) -> Iterator[EpochResult]:
-    """Take ``run`` up as ``kept_epochs`` does, and keep nothing.
+    """Resume ``run`` as ``kept_epochs`` does, and keep nothing.
 
-    For those of several processes whose run another one keeps; it has the folder to
-    itself, and writes to it no sooner than they have ended an epoch together.
+    For the other processes of a run that one process keeps. That one has the folder
+    locked. It writes only after all have ended an epoch together.
 
     Raises:
         CheckpointError: as ``kept_epochs``.

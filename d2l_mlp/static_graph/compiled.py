@@ -1,7 +1,8 @@
 """Batch after batch through a bound graph, without Python between them.
 
 numba compiles the loop when it is first called, in some 3 s, and keeps the result
-beside this file or, where it may not write there, in the user's cache.
+beside this file or, where it may not write there, in the user's cache. It compiles anew
+when this file changes, and this one alone: so all that it compiles stands here.
 
 A batch is cut into pieces (see ``bound.num_pieces``), each with a graph of its own. The
 calling thread computes them, and one helper where there is a processor for it: whoever

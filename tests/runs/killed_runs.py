@@ -6,7 +6,7 @@ A process is forked for each run, which saves loading MXNet each time: this one 
 loads it. SETTINGS is JSON; MOMENTS a JSON list of shares of a whole run's processor
 time or of numbers of file operations after which a run is killed. Prints one line of
 JSON: how many epochs were kept when it was killed, whether the partial file was left,
-and whether the run that was taken up ended as the one that was not killed.
+and whether the run that was resumed ended as the one that was not killed.
 """
 
 import hashlib

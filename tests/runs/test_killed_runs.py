@@ -1,4 +1,4 @@
-"""Runs killed by SIGKILL, and taken up: they end as if they had not been killed."""
+"""Runs killed by SIGKILL and resumed: they end as if they had not been killed."""
 
 import json
 import os

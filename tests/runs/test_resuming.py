@@ -1,4 +1,4 @@
-"""A run taken up again, within a process: the same bits as if never stopped."""
+"""A run resumed within a process: the same bits as if never stopped."""
 
 import os
 from dataclasses import replace
@@ -75,15 +75,14 @@ def assert_same(run, results, whole, expected):
 
 
 def hold(make, folder, stops, **kwargs):
-    """Hold a run that is stopped after each of ``stops`` against one that is not."""
-    lr = kwargs.pop("lr", None)
+    """Compare a run that is stopped after each of ``stops`` with one that is not."""
     whole = make(**kwargs)
-    expected = list(whole.epochs(lr=lr))
+    expected = list(whole.epochs())
     for i, epoch in enumerate(stops):
-        epochs = kept_epochs(make(**kwargs), folder, resume=i > 0, lr=lr)
+        epochs = kept_epochs(make(**kwargs), folder, resume=i > 0)
         stop_after(epoch, epochs)
     run = make(**kwargs)
-    results = list(kept_epochs(run, folder, resume=True, lr=lr))
+    results = list(kept_epochs(run, folder, resume=True))
     assert_same(run, results, whole, expected)
     return run, whole
 
@@ -181,17 +180,6 @@ def test_seeding_the_net_changes_nothing_where_nothing_is_drawn(make, hybridize)
         )
     )  # fmt: skip
     assert_same(run, results, whole, expected)
-
-
-def test_a_schedule_goes_on_with_the_count_of_updates(make, tmp_path):
-    seen = []
-
-    def lr(num_update):
-        seen.append(num_update)
-        return 0.5 / (1 + num_update / 20)
-
-    hold(make, tmp_path, (2,), lr=lr)
-    assert seen[-48:] == list(range(32, 80)), "16 updates an epoch, from the third on"
 
 
 @pytest.mark.parametrize(
