@@ -30,7 +30,7 @@ demo: $(installed) ## the classroom page, on this machine: open the teacher's li
 
 # Half of the time tests wait for processes and their end, so that several files run at
 # once; with one thread each, since teams of threads would wait for each other.
-at_once := OMP_NUM_THREADS=1 $(py) -m pytest -n logical --maxprocesses 4 --dist loadfile
+at_once := OMP_NUM_THREADS=1 $(py) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(installed) ## run the tests, and every notebook from top to bottom
 	$(at_once) --nbmake -m "not endurance"

@@ -61,6 +61,7 @@ SLOW = {
     "test_wheels",
 }
 MARKS = {"test_browser": "browser", "test_postgres": "postgres"}
+LONG = SLOW | set(MARKS) | {"test_search_deaths", "test_compiled_processes"}
 
 
 def pytest_collection_modifyitems(items):
@@ -69,6 +70,10 @@ def pytest_collection_modifyitems(items):
         mark = MARKS.get(name) or ("slow" if name in SLOW else None)
         if mark:
             item.add_marker(mark)
+    # The long files first, so that no process is left alone with one at the end.
+    items.sort(
+        key=lambda item: item.path.suffix == ".py" and item.path.stem not in LONG
+    )
 
 
 # A busy machine is slow, not wrong.
